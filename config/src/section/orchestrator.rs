@@ -1,0 +1,112 @@
+//! `[orchestrator]`: containers.
+
+use serde::{Deserialize, Serialize};
+
+use crate::units::Span;
+use crate::validate::Scope;
+
+/// Containers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Orchestrator {
+    /// The container engine's Unix socket. Default: `/var/run/docker.sock`.
+    pub engine_socket: String,
+    /// Name of this site on the engine: the value of the `kalpana.instance` label. Two sites on one
+    /// engine must differ; each sees and removes only its own. Default: `kalpana`.
+    pub instance: String,
+    /// The image workspaces run. Default: `kalpana/workspace:dev`, which `make image` builds.
+    pub image: String,
+    /// The private IPv4 network that workspaces' own networks are cut from, a /28 each. It must not
+    /// be in use on the host. Default: `10.213.0.0/16`.
+    pub subnet_pool: String,
+    /// What workspaces may reach unless asked otherwise: `open` or `none`. Default: `open`.
+    pub egress: String,
+    /// Workspaces one person may have. Default: 10.
+    pub workspaces_per_user: u32,
+    /// How long a start may take without a sign of progress. Default: 120s.
+    pub start_timeout: Span,
+    /// How long a first clone may take in all. Default: 30m.
+    pub clone_timeout: Span,
+    /// How long a container may take to end by itself. Default: 20s.
+    pub stop_timeout: Span,
+    /// How often everything is compared with what should be, beside reacting to events. Default:
+    /// 30s.
+    pub reconcile_interval: Span,
+    /// Workspaces being started at the same time. Default: 4.
+    pub concurrent_starts: usize,
+    /// Container runtime, when not the engine's default: `runsc`, say. Default: none.
+    pub runtime: Option<String>,
+}
+
+impl Default for Orchestrator {
+    fn default() -> Self {
+        Self {
+            engine_socket: "/var/run/docker.sock".to_owned(),
+            instance: "kalpana".to_owned(),
+            image: "kalpana/workspace:dev".to_owned(),
+            subnet_pool: "10.213.0.0/16".to_owned(),
+            egress: "open".to_owned(),
+            workspaces_per_user: 10,
+            start_timeout: Span::seconds(120),
+            clone_timeout: Span::seconds(30 * 60),
+            stop_timeout: Span::seconds(20),
+            reconcile_interval: Span::seconds(30),
+            concurrent_starts: 4,
+            runtime: None,
+        }
+    }
+}
+
+impl Orchestrator {
+    /// Records what is wrong.
+    pub fn validate(&self, problems: &mut Scope<'_>) {
+        problems.require(
+            self.engine_socket.starts_with('/'),
+            "engine_socket",
+            "must be an absolute path to a Unix socket",
+        );
+        let is_name = (1..=32).contains(&self.instance.len())
+            && self
+                .instance
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+        problems.require(is_name, "instance", "must be 1 to 32 of a-z, 0-9 and '-'");
+        problems.require(!self.image.is_empty(), "image", "must name an image");
+        problems.require(
+            crate::section::orchestrator::parse_pool(&self.subnet_pool).is_some(),
+            "subnet_pool",
+            "must be a private IPv4 network from /8 to /28, such as \"10.213.0.0/16\"",
+        );
+        problems.require(
+            matches!(self.egress.as_str(), "open" | "none"),
+            "egress",
+            "must be \"open\" or \"none\"",
+        );
+        problems.require(
+            (1..=1000).contains(&self.workspaces_per_user),
+            "workspaces_per_user",
+            "must be from 1 to 1000",
+        );
+        problems.require(
+            (1..=64).contains(&self.concurrent_starts),
+            "concurrent_starts",
+            "must be from 1 to 64",
+        );
+        for (field, span) in [
+            ("start_timeout", self.start_timeout),
+            ("clone_timeout", self.clone_timeout),
+            ("stop_timeout", self.stop_timeout),
+            ("reconcile_interval", self.reconcile_interval),
+        ] {
+            problems.require(span.0.as_secs() >= 1, field, "must be at least 1s");
+        }
+    }
+}
+
+/// Reads a private IPv4 network: its first address and its prefix length, 8 to 28.
+pub fn parse_pool(text: &str) -> Option<(std::net::Ipv4Addr, u8)> {
+    let (address, prefix) = text.split_once('/')?;
+    let (address, prefix): (std::net::Ipv4Addr, u8) = (address.parse().ok()?, prefix.parse().ok()?);
+    let is_aligned = (8..=28).contains(&prefix) && u32::from(address) << prefix == 0;
+    (is_aligned && address.is_private()).then_some((address, prefix))
+}

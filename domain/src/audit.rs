@@ -1,0 +1,131 @@
+//! What the audit log keeps: who did what to which, when.
+
+use serde::{Deserialize, Serialize};
+
+use crate::Timestamp;
+use crate::id::{AuditId, OrganizationId, SessionId, TokenId, UserId};
+use crate::user::{Credential, Principal};
+
+/// Something that was done. Names are stable: they are what people search for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum AuditAction {
+    /// The first administrator was made with the setup link.
+    #[serde(rename = "site.setup")]
+    SiteSetup,
+    /// An account was made.
+    #[serde(rename = "user.create")]
+    UserCreate,
+    /// Somebody signed in.
+    #[serde(rename = "session.create")]
+    SessionCreate,
+    /// A sign-in was refused.
+    #[serde(rename = "session.refuse")]
+    SessionRefuse,
+    /// Somebody signed out, or a session was ended for them.
+    #[serde(rename = "session.end")]
+    SessionEnd,
+    /// An API token was made.
+    #[serde(rename = "token.create")]
+    TokenCreate,
+    /// An API token was revoked.
+    #[serde(rename = "token.revoke")]
+    TokenRevoke,
+    /// A workspace was asked for.
+    #[serde(rename = "workspace.create")]
+    WorkspaceCreate,
+    /// A workspace's start was asked for.
+    #[serde(rename = "workspace.start")]
+    WorkspaceStart,
+    /// A workspace's stop was asked for.
+    #[serde(rename = "workspace.stop")]
+    WorkspaceStop,
+    /// A workspace's deletion was asked for.
+    #[serde(rename = "workspace.delete")]
+    WorkspaceDelete,
+    /// Somebody was let into a workspace host.
+    #[serde(rename = "workspace.connect")]
+    WorkspaceConnect,
+}
+
+impl AuditAction {
+    /// Returns the stable name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::SiteSetup => "site.setup",
+            Self::UserCreate => "user.create",
+            Self::SessionCreate => "session.create",
+            Self::SessionRefuse => "session.refuse",
+            Self::SessionEnd => "session.end",
+            Self::TokenCreate => "token.create",
+            Self::TokenRevoke => "token.revoke",
+            Self::WorkspaceCreate => "workspace.create",
+            Self::WorkspaceStart => "workspace.start",
+            Self::WorkspaceStop => "workspace.stop",
+            Self::WorkspaceDelete => "workspace.delete",
+            Self::WorkspaceConnect => "workspace.connect",
+        }
+    }
+}
+
+/// Who did it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Actor {
+    /// A person in a browser.
+    Session {
+        /// The person.
+        user: UserId,
+        /// Their session.
+        session: SessionId,
+    },
+    /// A program with a person's API token.
+    Token {
+        /// The person.
+        user: UserId,
+        /// The token.
+        token: TokenId,
+    },
+    /// Somebody who is not signed in.
+    Anonymous,
+    /// An administrator at the machine's own command line.
+    Console,
+    /// Kalpana itself.
+    System,
+}
+
+impl From<&Principal> for Actor {
+    fn from(principal: &Principal) -> Self {
+        match &principal.credential {
+            Credential::Session(session) => Self::Session {
+                user: principal.user,
+                session: *session,
+            },
+            Credential::Token { id, .. } => Self::Token {
+                user: principal.user,
+                token: *id,
+            },
+        }
+    }
+}
+
+/// One entry of the audit log. Written in the transaction of the change it tells of; never
+/// changed, never removed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditEvent {
+    /// Its id, sortable by time.
+    pub id: AuditId,
+    /// When.
+    pub at: Timestamp,
+    /// The organisation it belongs to, when there is one.
+    pub organization: Option<OrganizationId>,
+    /// Who.
+    pub actor: Actor,
+    /// What.
+    pub action: AuditAction,
+    /// To which: an id, never a secret.
+    pub subject: String,
+    /// The client's network address, when there is one.
+    pub address: Option<String>,
+    /// The request it came with, which the logs of every process carry.
+    pub request_id: Option<String>,
+}

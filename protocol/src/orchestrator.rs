@@ -1,0 +1,196 @@
+//! The orchestrator's internal API, spoken over its Unix socket.
+//!
+//! | call | answers |
+//! |---|---|
+//! | `POST /v1/workspaces` [`CreateWorkspace`] | 202 [`WorkspaceAnswer`] |
+//! | `POST /v1/workspaces/{id}/start`, `/stop`, `/delete` [`Intent`] | 202 [`WorkspaceAnswer`] |
+//! | `GET /v1/workspaces/{id}/logs?follow=` | newline-delimited [`LogLine`] |
+//! | `GET /v1/progress` | feed of [`ProgressLine`] |
+//! | `GET /v1/routes?from=` | feed of [`crate::routes::RouteLine`] |
+//! | `POST /v1/routes/ack` [`crate::feed::Acknowledgement`] | 204 |
+//!
+//! Errors are [`InternalError`] with a 4xx or 5xx status. Intents are answered after the commit.
+
+use serde::{Deserialize, Serialize};
+
+use crate::feed::Line;
+
+/// Who asks, for the audit row that is written with the change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asker {
+    /// The person.
+    pub user: String,
+    /// Their browser session, or
+    pub session: Option<String>,
+    /// their API token.
+    pub token: Option<String>,
+    /// The client's network address.
+    pub address: Option<String>,
+}
+
+/// Asks for a new workspace, which is then started. Values were checked by `web` and are checked
+/// again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CreateWorkspace {
+    /// Who asks and will own it.
+    pub asker: Asker,
+    /// The organisation it counts towards.
+    pub organization: String,
+    /// The name shown to people.
+    pub name: String,
+    /// The repository to clone.
+    pub repository: Option<String>,
+    /// The branch to check out.
+    pub branch: Option<String>,
+    /// `small`, `medium` or `large`.
+    pub size: String,
+    /// `open` or `none`; the site's default when absent.
+    pub egress: Option<String>,
+    /// A key under which a repeated request gives the same workspace, for 24 hours.
+    pub idempotency_key: Option<String>,
+}
+
+/// Asks for a start, a stop or a deletion.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Intent {
+    /// Who asks.
+    pub asker: Asker,
+}
+
+/// The workspace after the change was committed: `domain::workspace::Workspace` as JSON.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WorkspaceAnswer {
+    /// The row.
+    pub workspace: serde_json::Value,
+}
+
+/// Why an internal call was refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InternalError {
+    /// The stable code: `not_found`, `invalid`, `quota_exceeded`, `invalid_transition`,
+    /// `idempotency_conflict`, `store_unavailable`, `overloaded` or `internal`.
+    pub code: String,
+    /// The sentence for people.
+    pub message: String,
+}
+
+/// One line of a workspace's log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogLine {
+    /// When it was written, RFC 3339.
+    pub at: String,
+    /// `kalpana`, `bridge`, `git` or `editor`.
+    pub source: String,
+    /// The line, without its end. Whatever the container wrote: hostile, to be shown as text.
+    pub text: String,
+}
+
+/// The feed that tells `web` what changed, so that pages are live.
+///
+/// The snapshot lists workspaces whose start is under way or has just failed.
+pub type ProgressLine = Line<Vec<Progress>, ProgressChange>;
+
+/// A change that pages show.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum ProgressChange {
+    /// The workspace's row changed: read it again.
+    Row {
+        /// Which.
+        workspace: String,
+    },
+    /// The start moved on.
+    Progress {
+        /// The whole progress.
+        progress: Progress,
+    },
+    /// The workspace is gone.
+    Removed {
+        /// Which.
+        workspace: String,
+        /// Whose it was.
+        owner: String,
+    },
+}
+
+/// How far a start has come.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// The workspace.
+    pub workspace: String,
+    /// The incarnation being started.
+    pub generation: u64,
+    /// Every phase, in order.
+    pub phases: Vec<Phase>,
+}
+
+/// One phase of a start.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Phase {
+    /// Which.
+    pub name: PhaseName,
+    /// How it stands.
+    pub status: PhaseStatus,
+    /// When it began, RFC 3339.
+    pub started_at: Option<String>,
+    /// When it ended, RFC 3339.
+    pub finished_at: Option<String>,
+    /// What it is doing, such as `Receiving objects: 42%`. Container text: bounded, shown as text.
+    pub detail: Option<String>,
+}
+
+/// The phases of a start, in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PhaseName {
+    /// The workspace's own network.
+    Network,
+    /// Its volumes.
+    Volume,
+    /// Its container, made and started.
+    Container,
+    /// The bridge answers.
+    Boot,
+    /// The repository is there.
+    Clone,
+    /// The editor answers.
+    Editor,
+}
+
+impl PhaseName {
+    /// Every phase, in order.
+    pub const ALL: [Self; 6] = [
+        Self::Network,
+        Self::Volume,
+        Self::Container,
+        Self::Boot,
+        Self::Clone,
+        Self::Editor,
+    ];
+
+    /// Returns the name as it stands in JSON and in metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Network => "network",
+            Self::Volume => "volume",
+            Self::Container => "container",
+            Self::Boot => "boot",
+            Self::Clone => "clone",
+            Self::Editor => "editor",
+        }
+    }
+}
+
+/// How a phase stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PhaseStatus {
+    /// Not begun.
+    Pending,
+    /// Under way.
+    Running,
+    /// Done.
+    Done,
+    /// Went wrong; the workspace's failure says how.
+    Failed,
+}
