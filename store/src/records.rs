@@ -1,0 +1,112 @@
+//! What goes into the store and comes out of it, where that is more than a thing of the domain.
+
+use kalpana_domain::Timestamp;
+use kalpana_domain::id::{OrganizationId, SessionId, TokenId, UserId, WorkspaceId};
+use kalpana_domain::user::{EmailAddress, Role, Scope, User};
+use kalpana_domain::workspace::Spec;
+
+/// SHA-256 of a secret that only its holder knows.
+pub type SecretHash = [u8; 32];
+
+/// A person to be made.
+#[derive(Debug, Clone)]
+pub struct NewUser {
+    /// Their id.
+    pub id: UserId,
+    /// The address they will sign in with; unique on the site.
+    pub email: EmailAddress,
+    /// The name shown to people.
+    pub name: String,
+    /// What they may do.
+    pub role: Role,
+    /// The password's hash in PHC form.
+    pub password_hash: String,
+    /// When.
+    pub created_at: Timestamp,
+}
+
+/// A person and what their password hashes to.
+#[derive(Debug, Clone)]
+pub struct UserWithPassword {
+    /// The person.
+    pub user: User,
+    /// The password's hash in PHC form.
+    pub password_hash: String,
+}
+
+/// One sign-in of one browser.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Session {
+    /// Its id.
+    pub id: SessionId,
+    /// Whose.
+    pub user: UserId,
+    /// SHA-256 of the secret in the cookie.
+    pub secret_hash: SecretHash,
+    /// When the person signed in.
+    pub created_at: Timestamp,
+    /// When it was last used, to within some minutes.
+    pub last_used_at: Timestamp,
+    /// When it ends whatever happens.
+    pub expires_at: Timestamp,
+    /// The address it was made from.
+    pub address: Option<String>,
+    /// The browser it was made by, at most 256 bytes.
+    pub user_agent: Option<String>,
+}
+
+/// An ended session that must be remembered while workspace sessions made from it could be alive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndedSession {
+    /// Its id.
+    pub id: SessionId,
+    /// When it was ended.
+    pub ended_at: Timestamp,
+}
+
+/// An API token as it is listed. The secret itself is shown once and never kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Token {
+    /// Its id, which is part of its text.
+    pub id: TokenId,
+    /// Whose.
+    pub user: UserId,
+    /// SHA-256 of its secret.
+    pub secret_hash: SecretHash,
+    /// What its maker called it.
+    pub name: String,
+    /// What it may be used for.
+    pub scopes: Vec<Scope>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it ends.
+    pub expires_at: Timestamp,
+    /// When it was last used, to the minute.
+    pub last_used_at: Option<Timestamp>,
+}
+
+/// A workspace to be made.
+#[derive(Debug, Clone)]
+pub struct NewWorkspace {
+    /// Its id, freshly drawn.
+    pub id: WorkspaceId,
+    /// The organisation it counts towards.
+    pub organization: OrganizationId,
+    /// Whose it will be.
+    pub owner: UserId,
+    /// What is asked for.
+    pub spec: Spec,
+    /// When.
+    pub created_at: Timestamp,
+}
+
+/// Makes a repeated request give the first one's answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Idempotency {
+    /// The key the client chose, at most 255 bytes; counted per user.
+    pub key: String,
+    /// SHA-256 of what was asked: the same key with another request is a conflict.
+    pub request_hash: SecretHash,
+    /// Until when the key is remembered.
+    pub expires_at: Timestamp,
+}

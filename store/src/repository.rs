@@ -1,0 +1,204 @@
+//! The promises of a store, as traits of whole operations.
+//!
+//! Every method is atomic: it happens wholly, together with its audit event, or not at all. When
+//! it returns it is durable. A reader sees what the last returned write left. Rows with a
+//! `version` are written only by who saw the latest one: others get
+//! [`Conflict`](crate::StoreError::Conflict) with `version`.
+
+use async_trait::async_trait;
+use kalpana_domain::Timestamp;
+use kalpana_domain::audit::AuditEvent;
+use kalpana_domain::id::{OrganizationId, SessionId, TokenId, UserId, WorkspaceId};
+use kalpana_domain::quota::Quota;
+use kalpana_domain::user::{EmailAddress, User};
+use kalpana_domain::workspace::Workspace;
+
+use crate::error::StoreResult;
+use crate::page::{Page, PageRequest};
+use crate::records::{
+    EndedSession, Idempotency, NewUser, NewWorkspace, SecretHash, Session, Token, UserWithPassword,
+};
+
+/// Everything a backend keeps.
+pub trait Repository:
+    Setup + Users + Sessions + Tokens + Workspaces + Audit + Health + std::fmt::Debug
+{
+}
+
+/// The one-time link that makes the first administrator. Written by web.
+#[async_trait]
+pub trait Setup: Send + Sync {
+    /// Returns whether the site still has no user.
+    async fn is_setup_required(&self) -> StoreResult<bool>;
+
+    /// Remembers the hash of a fresh setup secret, replacing an earlier one. Does nothing once a
+    /// user exists; returns whether it was kept.
+    async fn put_setup_secret(&self, hash: SecretHash, now: Timestamp) -> StoreResult<bool>;
+
+    /// Makes the default organisation's first administrator, consuming the setup secret.
+    ///
+    /// # Errors
+    /// `Conflict("setup")` when a user exists already; `NotFound("setup secret")` when the hash is
+    /// not the remembered one.
+    async fn complete_setup(
+        &self,
+        hash: SecretHash,
+        user: NewUser,
+        audit: AuditEvent,
+    ) -> StoreResult<User>;
+}
+
+/// People. Written by web (and by the administrator's command line).
+#[async_trait]
+pub trait Users: Send + Sync {
+    /// Makes a person, a member of the default organisation.
+    ///
+    /// # Errors
+    /// `Conflict("email")` when the address is taken.
+    async fn create_user(&self, user: NewUser, audit: AuditEvent) -> StoreResult<User>;
+
+    /// Returns a person.
+    async fn user(&self, id: UserId) -> StoreResult<Option<User>>;
+
+    /// Returns the person who signs in with `email`, and their password's hash.
+    async fn user_by_email(&self, email: &EmailAddress) -> StoreResult<Option<UserWithPassword>>;
+
+    /// Replaces a password's hash by one of the same password with today's parameters.
+    async fn upgrade_password_hash(&self, id: UserId, password_hash: String) -> StoreResult<()>;
+
+    /// Lists people, oldest first.
+    async fn users(&self, page: PageRequest) -> StoreResult<Page<User>>;
+
+    /// Returns the organisation that everybody belongs to at first.
+    async fn default_organization(&self) -> StoreResult<OrganizationId>;
+}
+
+/// Browser sessions. Written by web.
+#[async_trait]
+pub trait Sessions: Send + Sync {
+    /// Keeps a new session.
+    async fn create_session(&self, session: Session, audit: AuditEvent) -> StoreResult<()>;
+
+    /// Returns the session whose secret has this hash, and its user, unless it has ended, is past
+    /// `expires_at`, or was last used before `idle_since`.
+    async fn session(
+        &self,
+        hash: SecretHash,
+        now: Timestamp,
+        idle_since: Timestamp,
+    ) -> StoreResult<Option<(Session, User)>>;
+
+    /// Notes that a session was used.
+    async fn touch_session(&self, id: SessionId, now: Timestamp) -> StoreResult<()>;
+
+    /// Ends a session. Returns whether it was alive.
+    async fn end_session(
+        &self,
+        id: SessionId,
+        now: Timestamp,
+        audit: AuditEvent,
+    ) -> StoreResult<bool>;
+
+    /// Lists sessions ended since `since`, for the gateway's deny list.
+    async fn ended_sessions(&self, since: Timestamp) -> StoreResult<Vec<EndedSession>>;
+
+    /// Removes sessions that ended or expired before `before`. Returns how many.
+    async fn purge_sessions(&self, before: Timestamp) -> StoreResult<u64>;
+}
+
+/// API tokens. Written by web.
+#[async_trait]
+pub trait Tokens: Send + Sync {
+    /// Keeps a new token.
+    async fn create_token(&self, token: Token, audit: AuditEvent) -> StoreResult<()>;
+
+    /// Returns a token and its user, unless it is revoked or past its end.
+    async fn token(&self, id: TokenId, now: Timestamp) -> StoreResult<Option<(Token, User)>>;
+
+    /// Lists a person's tokens that are neither revoked nor past their end, newest first.
+    async fn tokens_of(&self, user: UserId, now: Timestamp) -> StoreResult<Vec<Token>>;
+
+    /// Notes that a token was used.
+    async fn touch_token(&self, id: TokenId, now: Timestamp) -> StoreResult<()>;
+
+    /// Revokes a person's token. Returns whether it was theirs and alive.
+    async fn revoke_token(
+        &self,
+        user: UserId,
+        id: TokenId,
+        now: Timestamp,
+        audit: AuditEvent,
+    ) -> StoreResult<bool>;
+}
+
+/// Workspaces. Written by the orchestrator alone.
+#[async_trait]
+pub trait Workspaces: Send + Sync {
+    /// Makes a workspace with desired state `Running`, lifecycle `Starting` since its creation and
+    /// generation 1, after counting the owner's against `quota` in the same transaction.
+    ///
+    /// With `idempotency`, a key seen before gives the workspace made then.
+    ///
+    /// # Errors
+    /// `Quota` when the owner has too many; `Conflict("idempotency")` when the key was used for
+    /// another request; `Conflict("id")` when the id is taken.
+    async fn create_workspace(
+        &self,
+        workspace: NewWorkspace,
+        quota: Quota,
+        idempotency: Option<Idempotency>,
+        audit: AuditEvent,
+    ) -> StoreResult<Workspace>;
+
+    /// Returns a workspace, unless its deletion is complete.
+    async fn workspace(&self, id: WorkspaceId) -> StoreResult<Option<Workspace>>;
+
+    /// Lists a person's workspaces, newest first.
+    async fn workspaces_of(&self, owner: UserId, page: PageRequest)
+    -> StoreResult<Page<Workspace>>;
+
+    /// Lists an organisation's workspaces, newest first.
+    async fn workspaces_in(
+        &self,
+        organization: OrganizationId,
+        page: PageRequest,
+    ) -> StoreResult<Page<Workspace>>;
+
+    /// Lists all workspaces whose deletion is not complete, for reconciliation.
+    async fn all_workspaces(&self) -> StoreResult<Vec<Workspace>>;
+
+    /// Writes `desired`, `lifecycle`, `generation` and `updated_at` of a workspace, if the stored
+    /// version is still `workspace.version`; returns it with its new version. Intents come with an
+    /// audit event, observations without.
+    ///
+    /// # Errors
+    /// `Conflict("version")` when somebody wrote it since; `NotFound("workspace")` when it is gone.
+    async fn update_workspace(
+        &self,
+        workspace: &Workspace,
+        audit: Option<AuditEvent>,
+    ) -> StoreResult<Workspace>;
+
+    /// Completes a deletion: the row becomes a tombstone that only the volumes' keeper reads.
+    ///
+    /// # Errors
+    /// As [`Workspaces::update_workspace`].
+    async fn finish_deletion(&self, workspace: &Workspace, now: Timestamp) -> StoreResult<()>;
+}
+
+/// The audit log. Appended to by every writer, changed by none.
+#[async_trait]
+pub trait Audit: Send + Sync {
+    /// Appends an event that goes with no other write, such as a refused sign-in.
+    async fn append_audit(&self, event: AuditEvent) -> StoreResult<()>;
+
+    /// Lists events, newest first.
+    async fn audit_events(&self, page: PageRequest) -> StoreResult<Page<AuditEvent>>;
+}
+
+/// Whether the store can do its work.
+#[async_trait]
+pub trait Health: Send + Sync {
+    /// Reads something, to show that the store answers.
+    async fn ping(&self) -> StoreResult<()>;
+}
