@@ -1,0 +1,34 @@
+//! The hands inside a workspace container: the one program of ours that runs there.
+//!
+//! One static executable with four jobs. [`init`] is PID 1: it reaps, keeps the children, and
+//! restarts [`serve`], which listens on the workspace's socket and decides what runs. Both are
+//! root with few capabilities, and the only processes that are. Everything else goes through
+//! [`exec`], which gives all privileges up before it becomes the program; [`clone`] is such a
+//! program too, so that Git works with the workspace user's rights and nothing more.
+//!
+//! ```text
+//! bridge init (PID 1) ── bridge serve        socket, preamble, forwarding, JSON-RPC
+//!    │      socketpair                        ▲ asks: spawn, signal, list
+//!    ├── code-server   (workspace user)       │ hears: output, exits
+//!    └── bridge clone ── git  (same)
+//! ```
+//!
+//! The bridge dials nobody and trusts nothing it is sent. Reading order: [`settings`], [`init`],
+//! [`control`], [`serve`].
+
+pub mod settings;
+
+pub mod init;
+
+pub mod control;
+
+pub mod serve;
+
+pub mod clone;
+pub mod exec;
+
+pub mod backoff;
+pub mod clock;
+pub mod environment;
+pub mod lines;
+pub mod log;

@@ -1,0 +1,74 @@
+//! Reads which of the bridge's jobs to do, and does it.
+
+use std::process::ExitCode;
+
+use kalpana_bridge::exec::Exec;
+use kalpana_bridge::settings::{Settings, SettingsError};
+use kalpana_bridge::{clone, init, log, serve};
+
+/// The exit code of a bridge that was told something impossible. Source: `EX_CONFIG`, sysexits.h.
+const CONFIGURATION: u8 = 78;
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args_os()
+        .skip(1)
+        .map(|arg| arg.to_string_lossy().into_owned())
+        .collect();
+    match args.first().map(String::as_str) {
+        Some("init") if args.len() == 1 => with_settings(log::say_now, init::run),
+        Some("serve") if args.len() == 1 => with_settings(log::say_to_init, serve::run),
+        Some("exec") => match Exec::parse(&args[1..]).and_then(|exec| exec.run()) {
+            Ok(never) => match never {},
+            Err(error) => failed(&error, 126),
+        },
+        Some("clone") => clone::run(&args[1..]),
+        Some("--version") => {
+            log::say_now(&format!("kalpana bridge {}", env!("CARGO_PKG_VERSION")));
+            ExitCode::SUCCESS
+        }
+        _ => {
+            log::say_to_init("usage: bridge (init | serve | --version)");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn with_settings(
+    say: fn(&str),
+    job: impl FnOnce(Settings) -> std::io::Result<ExitCode>,
+) -> ExitCode {
+    let settings = match Settings::load() {
+        Ok(settings) => settings,
+        Err(error) => {
+            say(&format!(
+                "the bridge cannot start: {}",
+                chain::<SettingsError>(&error)
+            ));
+            return ExitCode::from(CONFIGURATION);
+        }
+    };
+    match job(settings) {
+        Ok(code) => code,
+        Err(error) => {
+            say(&format!("the bridge stopped: {}", chain(&error)));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn failed(error: &dyn std::error::Error, code: u8) -> ExitCode {
+    log::say_to_init(&chain(error));
+    ExitCode::from(code)
+}
+
+/// Returns an error with all its sources in one line.
+fn chain<E: std::error::Error + ?Sized>(error: &E) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    text
+}
