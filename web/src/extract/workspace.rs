@@ -1,0 +1,110 @@
+//! The one door to a workspace: loaded, and allowed for what is about to be done to it.
+
+use std::marker::PhantomData;
+
+use axum::extract::{FromRequestParts, Path};
+use http::StatusCode;
+use http::request::Parts;
+use kalpana_auth::Authenticated;
+use kalpana_domain::access::{Action, may};
+use kalpana_domain::id::WorkspaceId;
+use kalpana_domain::user::Scope;
+use kalpana_domain::workspace::Workspace;
+
+use super::who::CurrentUser;
+use crate::error::{ApiError, ApiResult};
+use crate::state::AppState;
+
+/// Something that may be done to a workspace through the API.
+pub(crate) trait Purpose: Send {
+    /// What the access rule calls it.
+    const ACTION: Action;
+    /// What a token needs for it.
+    const SCOPE: Scope;
+}
+
+macro_rules! purpose {
+    ($(#[$doc:meta])* $name:ident, $action:expr, $scope:expr) => {
+        $(#[$doc])*
+        #[derive(Debug)]
+        pub(crate) struct $name;
+        impl Purpose for $name {
+            const ACTION: Action = $action;
+            const SCOPE: Scope = $scope;
+        }
+    };
+}
+
+purpose!(
+    /// See it and its log.
+    Read,
+    Action::Read,
+    Scope::WorkspaceRead
+);
+purpose!(
+    /// Start it.
+    Start,
+    Action::Start,
+    Scope::WorkspaceWrite
+);
+purpose!(
+    /// Stop it.
+    Stop,
+    Action::Stop,
+    Scope::WorkspaceWrite
+);
+purpose!(
+    /// Delete it.
+    Delete,
+    Action::Delete,
+    Scope::WorkspaceDelete
+);
+
+/// The workspace of the path, which whoever asks may do `P` to.
+///
+/// Answers 404 alike for what does not exist and for what is somebody else's. Who may see it but
+/// not do this gets 403. A token's scope is looked at first, before anything that depends on the
+/// id, so that its answer tells nothing either.
+#[derive(Debug)]
+pub(crate) struct WorkspaceFor<P> {
+    /// The workspace.
+    pub(crate) workspace: Workspace,
+    /// Who asks.
+    pub(crate) by: Authenticated,
+    purpose: PhantomData<P>,
+}
+
+impl<P: Purpose> FromRequestParts<AppState> for WorkspaceFor<P> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> ApiResult<Self> {
+        let user = CurrentUser::from_request_parts(parts, state).await?;
+        user.demand(P::SCOPE)?;
+        let by = user.0;
+        let Path(id) = Path::<String>::from_request_parts(parts, state)
+            .await
+            .map_err(|_| ApiError::workspace_not_found())?;
+        let id = WorkspaceId::parse(&id).map_err(|_| ApiError::workspace_not_found())?;
+        let workspace = state
+            .store
+            .workspace(id)
+            .await?
+            .ok_or_else(ApiError::workspace_not_found)?;
+        if may(&by.principal, P::ACTION, &workspace) {
+            return Ok(Self {
+                workspace,
+                by,
+                purpose: PhantomData,
+            });
+        }
+        if may(&by.principal, Action::Read, &workspace) {
+            return Err(ApiError::new(
+                StatusCode::FORBIDDEN,
+                "forbidden",
+                "Only its owner may do that to this workspace.",
+            )
+            .hint("Ask the workspace's owner."));
+        }
+        Err(ApiError::workspace_not_found())
+    }
+}

@@ -1,0 +1,218 @@
+//! Asks the orchestrator, which alone may change a workspace, and makes its answers ours.
+
+use std::time::Duration;
+
+use http::{Method, Response, StatusCode};
+use hyper::body::Incoming;
+use kalpana_auth::Authenticated;
+use kalpana_domain::id::WorkspaceId;
+use kalpana_domain::repository::{BranchName, RepositoryUrl};
+use kalpana_domain::user::Credential;
+use kalpana_domain::workspace::{Egress, Size, Workspace, WorkspaceName};
+use kalpana_link::{CallError, Client};
+use kalpana_protocol::orchestrator::{
+    Asker, CreateWorkspace, Intent, InternalError, WorkspaceAnswer,
+};
+
+use crate::error::{ApiError, ApiResult, sentence};
+use crate::request::RequestContext;
+
+/// How long clients should wait while the orchestrator is away.
+const AWAY: Duration = Duration::from_secs(2);
+
+/// A workspace that somebody wants, as parsed.
+#[derive(Debug)]
+pub(crate) struct Wish {
+    /// The name shown to people.
+    pub(crate) name: WorkspaceName,
+    /// The repository to clone.
+    pub(crate) repository: Option<RepositoryUrl>,
+    /// The branch to check out.
+    pub(crate) branch: Option<BranchName>,
+    /// How much of the machine it may use.
+    pub(crate) size: Size,
+    /// What its programs may reach; the site's default when absent.
+    pub(crate) egress: Option<Egress>,
+    /// Under which a repeated request gives the same workspace.
+    pub(crate) idempotency_key: Option<String>,
+}
+
+/// What may be asked of a workspace that exists.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Wanted {
+    /// That it runs.
+    Start,
+    /// That it stops.
+    Stop,
+    /// That it goes.
+    Delete,
+}
+
+impl Wanted {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Stop => "stop",
+            Self::Delete => "delete",
+        }
+    }
+}
+
+/// The orchestrator, as web sees it.
+#[derive(Debug, Clone)]
+pub(crate) struct Orchestrator {
+    client: Client,
+}
+
+impl Orchestrator {
+    /// Speaks through `client`.
+    pub(crate) fn new(client: Client) -> Self {
+        Self { client }
+    }
+
+    /// Asks for a new workspace.
+    pub(crate) async fn create(
+        &self,
+        by: &Authenticated,
+        wish: Wish,
+        context: &RequestContext,
+    ) -> ApiResult<Workspace> {
+        let request = CreateWorkspace {
+            asker: asker(by, context),
+            organization: by.principal.organization.to_string(),
+            name: wish.name.into(),
+            repository: wish.repository.map(Into::into),
+            branch: wish.branch.map(Into::into),
+            size: wish.size.as_str().to_owned(),
+            egress: wish.egress.map(|egress| egress.as_str().to_owned()),
+            idempotency_key: wish.idempotency_key,
+        };
+        let answer: Result<WorkspaceAnswer, CallError> = self
+            .client
+            .call(
+                Method::POST,
+                "/v1/workspaces",
+                Some(&context.id),
+                Some(&request),
+            )
+            .await;
+        read(answer)
+    }
+
+    /// Asks for a change of a workspace.
+    pub(crate) async fn ask(
+        &self,
+        by: &Authenticated,
+        workspace: WorkspaceId,
+        wanted: Wanted,
+        context: &RequestContext,
+    ) -> ApiResult<Workspace> {
+        let path = format!("/v1/workspaces/{workspace}/{}", wanted.as_str());
+        let intent = Intent {
+            asker: asker(by, context),
+        };
+        let answer: Result<WorkspaceAnswer, CallError> = self
+            .client
+            .call(Method::POST, &path, Some(&context.id), Some(&intent))
+            .await;
+        read(answer)
+    }
+
+    /// Opens a workspace's log.
+    pub(crate) async fn log(
+        &self,
+        workspace: WorkspaceId,
+        is_followed: bool,
+        context: &RequestContext,
+    ) -> ApiResult<Response<Incoming>> {
+        let path = format!("/v1/workspaces/{workspace}/logs?follow={is_followed}");
+        self.client
+            .stream(&path, Some(&context.id))
+            .await
+            .map_err(ApiError::from)
+    }
+}
+
+fn asker(by: &Authenticated, context: &RequestContext) -> Asker {
+    let (session, token) = match &by.principal.credential {
+        Credential::Session(session) => (Some(session.to_string()), None),
+        Credential::Token { id, .. } => (None, Some(id.to_string())),
+    };
+    Asker {
+        user: by.principal.user.to_string(),
+        session,
+        token,
+        address: context.address.map(|address| address.to_string()),
+    }
+}
+
+fn read(answer: Result<WorkspaceAnswer, CallError>) -> ApiResult<Workspace> {
+    serde_json::from_value(answer?.workspace).map_err(ApiError::internal)
+}
+
+impl From<CallError> for ApiError {
+    fn from(error: CallError) -> Self {
+        match &error {
+            CallError::Unavailable { .. } => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "orchestrator_unavailable",
+                "Workspaces cannot be changed right now.",
+            )
+            .hint("Running workspaces are not affected. Try again in a moment.")
+            .retry_after(AWAY)
+            .caused_by(error),
+            CallError::Unreadable { .. } => Self::internal(error),
+            CallError::Refused { status, body, .. } => {
+                match serde_json::from_slice::<InternalError>(body) {
+                    Ok(refusal) if !status.is_server_error() || is_passing(&refusal.code) => {
+                        refused(refusal)
+                    }
+                    _ => Self::internal(error),
+                }
+            }
+        }
+    }
+}
+
+/// Tells whether a refusal is one that passes by itself.
+fn is_passing(code: &str) -> bool {
+    matches!(code, "store_unavailable" | "overloaded")
+}
+
+fn refused(refusal: InternalError) -> ApiError {
+    let message = sentence(&refusal.message);
+    match refusal.code.as_str() {
+        "not_found" => ApiError::workspace_not_found(),
+        "invalid" => ApiError::invalid_request(message),
+        "quota_exceeded" => ApiError::new(StatusCode::CONFLICT, "quota_exceeded", message)
+            .hint("Delete a workspace you do not need any more."),
+        "invalid_transition" => ApiError::new(StatusCode::CONFLICT, "invalid_transition", message)
+            .hint("Wait until what is under way is done, then try again."),
+        "idempotency_conflict" => ApiError::new(
+            StatusCode::CONFLICT,
+            "idempotency_conflict",
+            "This Idempotency-Key was used for another request.",
+        )
+        .hint("Use a fresh key for each workspace."),
+        "store_unavailable" => ApiError::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "store_unavailable",
+            "The database does not answer right now.",
+        )
+        .hint("Running workspaces are not affected. Try again in a moment.")
+        .retry_after(AWAY),
+        "overloaded" => ApiError::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "overloaded",
+            "There is too much to do right now.",
+        )
+        .hint("Try again in a moment.")
+        .retry_after(AWAY),
+        _ => ApiError::internal(UnknownRefusal(refusal.code)),
+    }
+}
+
+/// The orchestrator refused with a code that is not in its protocol.
+#[derive(Debug, thiserror::Error)]
+#[error("the orchestrator refused with the unknown code {0:?}")]
+struct UnknownRefusal(String);

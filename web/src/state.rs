@@ -1,0 +1,73 @@
+//! What handlers may reach.
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use kalpana_auth::Accounts;
+use kalpana_auth::ticket::TicketSigner;
+use kalpana_config::{Site, Web};
+use kalpana_domain::clock::Clock;
+use kalpana_domain::workspace::Egress;
+use kalpana_store::Store;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::live::Live;
+use crate::metrics::Metrics;
+use crate::orchestrator::Orchestrator;
+use crate::outlet::Slots;
+use crate::sessions::Sessions;
+
+/// What handlers may reach. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct AppState(Arc<Parts>);
+
+/// The parts of the state.
+pub(crate) struct Parts {
+    /// The site's names.
+    pub(crate) site: Site,
+    /// Our section of the configuration.
+    pub(crate) config: Web,
+    /// What workspaces may reach unless asked otherwise.
+    pub(crate) egress_default: Egress,
+    /// What is remembered.
+    pub(crate) store: Store,
+    /// Who is who.
+    pub(crate) accounts: Accounts,
+    /// What signs the way to a workspace.
+    pub(crate) tickets: TicketSigner,
+    /// Who must hear of ended sessions.
+    pub(crate) sessions: Sessions,
+    /// Who may change workspaces.
+    pub(crate) orchestrator: Orchestrator,
+    /// What changes while people look.
+    pub(crate) live: Arc<Live>,
+    /// How many may look at once.
+    pub(crate) slots: Slots,
+    /// What is counted.
+    pub(crate) metrics: Metrics,
+    /// The time.
+    pub(crate) clock: Arc<dyn Clock>,
+    /// The API's description, as it is served.
+    pub(crate) openapi: Bytes,
+    /// Tasks that outlive their request.
+    pub(crate) tasks: TaskTracker,
+    /// When to end.
+    pub(crate) shutdown: CancellationToken,
+}
+
+impl AppState {
+    /// Puts the parts together.
+    pub(crate) fn new(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+}
+
+impl Deref for AppState {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}

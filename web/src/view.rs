@@ -1,0 +1,14 @@
+//! What the outside is shown: the API's own shapes, kept apart from what we hold inside, so that
+//! neither changes the other by accident.
+
+mod account;
+mod site;
+mod workspace;
+
+pub(crate) use account::{
+    CreatedToken, RoleName, ScopeName, SessionView, SignedInView, TokenView, UserView, UsersPage,
+};
+pub(crate) use site::{Health, Notice, SiteView, SizeOption};
+pub(crate) use workspace::{
+    EgressName, LogLineView, SizeName, WorkspaceRemoved, WorkspaceView, WorkspacesPage,
+};

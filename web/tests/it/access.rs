@@ -1,0 +1,353 @@
+//! Who may do what: every call for every kind of caller, and every id for those it is not for.
+
+use serde_json::{Value, json};
+
+use crate::support::http::Browser;
+use crate::support::{PASSWORD, Site};
+
+/// What each kind of caller gets: status, and the code where it is an error.
+struct Row {
+    method: &'static str,
+    path: &'static str,
+    body: Option<Value>,
+    expected: [(u16, &'static str); 6],
+}
+
+const CALLERS: [&str; 6] = [
+    "nobody",
+    "another member",
+    "the owner",
+    "an administrator",
+    "the owner's token with every scope",
+    "the owner's token without the scope",
+];
+
+const OK: (u16, &str) = (200, "-");
+const ASKED: (u16, &str) = (202, "-");
+const ABSENT: (u16, &str) = (404, "workspace_not_found");
+const NOBODY: (u16, &str) = (401, "unauthenticated");
+const SCOPE: (u16, &str) = (403, "insufficient_scope");
+const SESSION: (u16, &str) = (403, "session_required");
+const FORBIDDEN: (u16, &str) = (403, "forbidden");
+
+fn rows() -> Vec<Row> {
+    let row = |method, path, body, expected| Row {
+        method,
+        path,
+        body,
+        expected,
+    };
+    let user = json!({"email": "x", "name": "X", "password": PASSWORD, "role": "member"});
+    let not_an_address = (400, "invalid_email");
+    let token = json!({"name": "", "scopes": ["workspace:read"]});
+    let nameless = (400, "invalid_token_name");
+    vec![
+        row("GET", "/api/health", None, [OK; 6]),
+        row("GET", "/api/site", None, [OK; 6]),
+        row("GET", "/api/openapi.json", None, [OK; 6]),
+        row("GET", "/api/session", None, [NOBODY, OK, OK, OK, OK, OK]),
+        row(
+            "GET",
+            "/api/tokens",
+            None,
+            [NOBODY, OK, OK, OK, SESSION, SESSION],
+        ),
+        // Bodies that are refused at the very end, so that nothing is made on the way.
+        row(
+            "POST",
+            "/api/tokens",
+            Some(token),
+            [NOBODY, nameless, nameless, nameless, SESSION, SESSION],
+        ),
+        row(
+            "DELETE",
+            "/api/tokens/01938f2e-0000-7000-8000-000000000000",
+            None,
+            [
+                NOBODY,
+                (404, "token_not_found"),
+                (404, "token_not_found"),
+                (404, "token_not_found"),
+                SESSION,
+                SESSION,
+            ],
+        ),
+        row(
+            "GET",
+            "/api/admin/users",
+            None,
+            [NOBODY, FORBIDDEN, FORBIDDEN, OK, FORBIDDEN, FORBIDDEN],
+        ),
+        row(
+            "POST",
+            "/api/admin/users",
+            Some(user),
+            [
+                NOBODY,
+                FORBIDDEN,
+                FORBIDDEN,
+                not_an_address,
+                FORBIDDEN,
+                FORBIDDEN,
+            ],
+        ),
+        row(
+            "GET",
+            "/api/workspaces",
+            None,
+            [NOBODY, OK, OK, OK, OK, SCOPE],
+        ),
+        row(
+            "POST",
+            "/api/workspaces",
+            Some(json!({"name": "x"})),
+            [NOBODY, ASKED, ASKED, ASKED, ASKED, SCOPE],
+        ),
+        row(
+            "GET",
+            "/api/workspaces/{id}",
+            None,
+            [NOBODY, ABSENT, OK, OK, OK, SCOPE],
+        ),
+        row(
+            "GET",
+            "/api/workspaces/{id}/logs",
+            None,
+            [NOBODY, ABSENT, OK, OK, OK, SCOPE],
+        ),
+        row(
+            "POST",
+            "/api/workspaces/{id}/stop",
+            None,
+            [NOBODY, ABSENT, ASKED, ASKED, ASKED, SCOPE],
+        ),
+        row(
+            "POST",
+            "/api/workspaces/{id}/start",
+            None,
+            [NOBODY, ABSENT, ASKED, FORBIDDEN, ASKED, SCOPE],
+        ),
+        row(
+            "DELETE",
+            "/api/workspaces/{id}",
+            None,
+            [NOBODY, ABSENT, ASKED, ASKED, ASKED, SCOPE],
+        ),
+    ]
+}
+
+#[tokio::test]
+async fn every_call_lets_in_those_it_is_for_and_nobody_else() {
+    let site = Site::start().await;
+    let root = site.administrator().await;
+    let ada = site.member(&root, "ada").await;
+    let eve = site.member(&root, "eve").await;
+    let all = [
+        "workspace:read",
+        "workspace:write",
+        "workspace:delete",
+        "users:write",
+    ];
+    let every_scope = site.token_of(&ada, &all).await;
+    for row in rows() {
+        let needed = match (row.method, row.path) {
+            ("GET", _) => "workspace:read",
+            ("DELETE", _) => "workspace:delete",
+            _ => "workspace:write",
+        };
+        let others: Vec<&str> = all.into_iter().filter(|scope| *scope != needed).collect();
+        let lacking = site.token_of(&ada, &others).await;
+        let callers: [&Browser; 6] = [&site.stranger(), &eve, &ada, &root, &every_scope, &lacking];
+        for ((caller, browser), expected) in CALLERS.iter().zip(callers).zip(row.expected) {
+            let id = site.workspace(&ada, "mine").await;
+            match row.path.rsplit('/').next() {
+                Some("start") => {
+                    site.orchestrator()
+                        .change(&id, |row| {
+                            row.lifecycle = kalpana_domain::lifecycle::Lifecycle::Stopped;
+                        })
+                        .await;
+                }
+                Some("stop") => site.orchestrator().run(&id).await,
+                _ => {}
+            }
+            let body = row.body.as_ref().map(|body| body.to_string().into());
+            let answer = browser
+                .send(row.method, &row.path.replace("{id}", &id), body)
+                .await;
+            let (status, code) = answer.outcome();
+            assert_eq!(
+                (status, code.as_str()),
+                expected,
+                "{} {} by {caller}",
+                row.method,
+                row.path
+            );
+        }
+    }
+    // Every call of the description is in the table, but those that anybody may try and the two
+    // that other tests are about.
+    let openapi: Value = serde_json::from_slice(&kalpana_web::openapi_json().unwrap()).unwrap();
+    for (path, item) in openapi["paths"].as_object().unwrap() {
+        for method in item.as_object().unwrap().keys() {
+            let is_tried = rows().iter().any(|row| {
+                let tried = row
+                    .path
+                    .replace("01938f2e-0000-7000-8000-000000000000", "{id}");
+                tried == *path && row.method.eq_ignore_ascii_case(method)
+            });
+            let elsewhere = [
+                ("/api/setup", "post"),
+                ("/api/session", "post"),
+                ("/api/session", "delete"),
+                ("/api/events", "get"),
+            ];
+            assert!(
+                is_tried || elsewhere.contains(&(path.as_str(), method.as_str())),
+                "{method} {path} has no row"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_id_of_somebody_else_is_like_one_that_does_not_exist_on_every_call_that_takes_one() {
+    let site = Site::start().await;
+    let root = site.administrator().await;
+    let ada = site.member(&root, "ada").await;
+    let eve = site.member(&root, "eve").await;
+    let foreign = site.workspace(&ada, "secret-name").await;
+    let deleted = site.workspace(&eve, "gone").await;
+    site.orchestrator().remove(&deleted).await;
+    let token = ada
+        .post(
+            "/api/tokens",
+            &json!({"name": "t", "scopes": ["workspace:read"]}),
+        )
+        .await;
+    let foreign_token = token.json()["id"].as_str().unwrap().to_owned();
+    let eves_token = site
+        .token_of(
+            &eve,
+            &["workspace:read", "workspace:write", "workspace:delete"],
+        )
+        .await;
+    let asked_before = site.orchestrator().calls().len();
+
+    let openapi: Value = serde_json::from_slice(&kalpana_web::openapi_json().unwrap()).unwrap();
+    let mut tried = 0;
+    for (path, item) in openapi["paths"].as_object().unwrap() {
+        if !path.contains("{id}") {
+            assert!(
+                !path.contains('{'),
+                "{path} takes an id of another name: add it here"
+            );
+            continue;
+        }
+        for method in item.as_object().unwrap().keys() {
+            let method = method.to_uppercase();
+            let is_token = path.starts_with("/api/tokens");
+            let ids = if is_token {
+                [
+                    foreign_token.as_str(),
+                    "01938f2e-0000-7000-8000-000000000000",
+                    "01938F2E-0000-7000-8000-000000000000",
+                    "x",
+                    "%00",
+                ]
+            } else {
+                [
+                    foreign.as_str(),
+                    "zzzzzzzzzzzz",
+                    deleted.as_str(),
+                    "ZZZ%27--",
+                    "..%2F..%2Fetc",
+                ]
+            };
+            let callers = if is_token {
+                vec![&eve]
+            } else {
+                vec![&eve, &eves_token]
+            };
+            for caller in callers {
+                let mut answers = Vec::new();
+                for id in ids {
+                    let answer = caller.send(&method, &path.replace("{id}", id), None).await;
+                    assert_eq!(answer.status, 404, "{method} {path} with {id}");
+                    let headers: Vec<_> = answer.headers.keys().map(ToString::to_string).collect();
+                    answers.push((answer.anonymous(), headers));
+                }
+                tried += 1;
+                assert!(
+                    answers.iter().all(|answer| *answer == answers[0]),
+                    "{method} {path} tells ids apart: {answers:?}"
+                );
+            }
+        }
+    }
+    assert_eq!(
+        tried, 11,
+        "five calls on workspaces by two callers, one on tokens"
+    );
+    assert_eq!(
+        site.orchestrator().calls().len(),
+        asked_before,
+        "nothing of it reached anybody"
+    );
+    assert_eq!(
+        ada.get(&format!("/api/workspaces/{foreign}")).await.status,
+        200
+    );
+    assert_eq!(
+        ada.get("/api/tokens").await.json()["tokens"]
+            .as_array()
+            .unwrap()
+            .len(),
+        1
+    );
+}
+
+#[tokio::test]
+async fn lists_show_members_their_own_and_administrators_all_page_by_page() {
+    let site = Site::start().await;
+    let root = site.administrator().await;
+    let ada = site.member(&root, "ada").await;
+    let eve = site.member(&root, "eve").await;
+    let mut ids = Vec::new();
+    for n in 0..5 {
+        ids.push(site.workspace(&ada, &format!("ada {n}")).await);
+    }
+    let other = site.workspace(&eve, "eve").await;
+    let mut seen = Vec::new();
+    let mut path = "/api/workspaces?limit=2".to_owned();
+    loop {
+        let page = ada.get(&path).await.json();
+        let rows = page["workspaces"].as_array().unwrap();
+        assert!(rows.len() <= 2);
+        seen.extend(
+            rows.iter()
+                .map(|row| row["id"].as_str().unwrap().to_owned()),
+        );
+        match page["next_cursor"].as_str() {
+            Some(cursor) => path = format!("/api/workspaces?limit=2&cursor={cursor}"),
+            None => break,
+        }
+    }
+    ids.reverse();
+    assert_eq!(seen, ids, "newest first, each once");
+    let all = root.get("/api/workspaces").await.json();
+    assert_eq!(all["workspaces"].as_array().unwrap().len(), 6);
+    assert_eq!(all["workspaces"][0]["id"], other.as_str());
+    assert_eq!(all["workspaces"][0]["owner"]["name"], "eve");
+    for query in [
+        "limit=0",
+        "limit=201",
+        "limit=x",
+        "cursor=%27--",
+        "unknown=1",
+        "limit=1&limit=2",
+    ] {
+        let answer = ada.get(&format!("/api/workspaces?{query}")).await;
+        assert_eq!(answer.status, 400, "{query}: {answer:?}");
+    }
+}

@@ -1,0 +1,15 @@
+//! The web service as the gateway meets it: real sockets, a real store, and an orchestrator that
+//! does what the test says.
+
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+mod access;
+mod accounts;
+mod connect;
+mod events;
+mod input;
+mod openapi;
+mod orchestrator;
+mod pages;
+mod sign_out;
+mod support;

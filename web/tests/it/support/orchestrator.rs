@@ -1,0 +1,282 @@
+//! An orchestrator that speaks the internal API over a real socket, keeps rows in the real store,
+//! and starts nothing. It can be told to refuse, and remembers what it was asked.
+
+use std::sync::{Arc, Mutex};
+
+use axum::body::Body;
+use axum::extract::{Path, Request, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use http::StatusCode;
+use kalpana_domain::Timestamp;
+use kalpana_domain::audit::{Actor, AuditAction, AuditEvent};
+use kalpana_domain::clock::{Clock, SystemClock};
+use kalpana_domain::id::{AuditId, OrganizationId, UserId, WorkspaceId};
+use kalpana_domain::lifecycle::Lifecycle;
+use kalpana_domain::quota::Quota;
+use kalpana_domain::workspace::{Desired, Egress, Spec, Workspace, WorkspaceName};
+use kalpana_link::feed::{Publisher, State as Published};
+use kalpana_link::{InternalToken, Listener, PeerPolicy, server};
+use kalpana_protocol::orchestrator::{
+    CreateWorkspace, Intent, InternalError, Progress, ProgressChange, WorkspaceAnswer,
+};
+use kalpana_store::Store;
+use kalpana_store::records::NewWorkspace;
+use serde::Serialize;
+use serde_json::Value;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::in_time;
+
+/// One call that arrived.
+#[derive(Debug, Clone)]
+pub(crate) struct Call {
+    pub(crate) path: String,
+    pub(crate) request_id: Option<String>,
+    pub(crate) body: Value,
+}
+
+#[derive(Debug, Clone, Default, Serialize)]
+#[serde(transparent)]
+struct Starts(Vec<Progress>);
+
+impl Published for Starts {
+    type Change = ProgressChange;
+
+    fn apply(&mut self, change: &ProgressChange) {
+        if let ProgressChange::Progress { progress } = change {
+            self.0.retain(|other| other.workspace != progress.workspace);
+            self.0.push(progress.clone());
+        }
+    }
+}
+
+#[derive(Clone)]
+struct Desk {
+    store: Store,
+    feed: Publisher<Starts>,
+    calls: Arc<Mutex<Vec<Call>>>,
+    refusal: Arc<Mutex<Option<(StatusCode, InternalError)>>>,
+    log: Arc<Mutex<Vec<Value>>>,
+}
+
+/// The orchestrator.
+pub(crate) struct Orchestrator {
+    desk: Desk,
+    shutdown: CancellationToken,
+    serving: JoinHandle<()>,
+}
+
+impl Orchestrator {
+    pub(crate) fn start(site: &kalpana_config::Site, store: Store, token: &InternalToken) -> Self {
+        let policy = PeerPolicy::same_user(Some(token.clone()));
+        let listener = Listener::bind(&site.orchestrator_socket(), 0o660, policy).unwrap();
+        let desk = Desk {
+            store,
+            feed: Publisher::new(Starts::default()),
+            calls: Arc::default(),
+            refusal: Arc::default(),
+            log: Arc::default(),
+        };
+        let routes = Router::new()
+            .route("/v1/workspaces", post(create))
+            .route("/v1/workspaces/{id}/logs", get(log))
+            .route("/v1/workspaces/{id}/{intent}", post(intend))
+            .layer(axum::middleware::from_fn_with_state(desk.clone(), note))
+            .with_state(desk.clone())
+            .nest("/v1/progress", desk.feed.router());
+        let shutdown = CancellationToken::new();
+        let serving = tokio::spawn(server::serve(listener, routes, shutdown.clone()));
+        Self {
+            desk,
+            shutdown,
+            serving,
+        }
+    }
+
+    pub(crate) async fn stop(self) {
+        self.shutdown.cancel();
+        in_time(self.serving).await.unwrap();
+    }
+
+    /// Returns what was asked so far.
+    pub(crate) fn calls(&self) -> Vec<Call> {
+        self.desk.calls.lock().unwrap().clone()
+    }
+
+    /// Makes every call be refused from now on, or none.
+    pub(crate) fn refuse(&self, refusal: Option<(u16, &str, &str)>) {
+        *self.desk.refusal.lock().unwrap() = refusal.map(|(status, code, message)| {
+            let error = InternalError {
+                code: code.to_owned(),
+                message: message.to_owned(),
+            };
+            (StatusCode::from_u16(status).unwrap(), error)
+        });
+    }
+
+    /// Sets what every log says.
+    pub(crate) fn set_log(&self, lines: Vec<Value>) {
+        *self.desk.log.lock().unwrap() = lines;
+    }
+
+    /// Changes a row, and says so.
+    pub(crate) async fn change(&self, id: &str, change: impl FnOnce(&mut Workspace)) {
+        let id = WorkspaceId::parse(id).unwrap();
+        let mut row = self.desk.store.workspace(id).await.unwrap().unwrap();
+        change(&mut row);
+        self.desk.store.update_workspace(&row, None).await.unwrap();
+        self.publish(ProgressChange::Row {
+            workspace: id.to_string(),
+        });
+    }
+
+    /// Marks a workspace as running.
+    pub(crate) async fn run(&self, id: &str) {
+        self.change(id, |row| {
+            row.lifecycle = Lifecycle::Running {
+                since: SystemClock.now(),
+            };
+        })
+        .await;
+    }
+
+    /// Removes a row, and says so.
+    pub(crate) async fn remove(&self, id: &str) {
+        let id = WorkspaceId::parse(id).unwrap();
+        let mut row = self.desk.store.workspace(id).await.unwrap().unwrap();
+        row.desired = Desired::Deleted;
+        row.lifecycle = row.lifecycle.delete(SystemClock.now());
+        let row = self.desk.store.update_workspace(&row, None).await.unwrap();
+        self.desk
+            .store
+            .finish_deletion(&row, SystemClock.now())
+            .await
+            .unwrap();
+        self.publish(ProgressChange::Removed {
+            workspace: id.to_string(),
+            owner: row.owner.to_string(),
+        });
+    }
+
+    pub(crate) fn publish(&self, change: ProgressChange) {
+        self.desk.feed.publish(change);
+    }
+}
+
+async fn note(
+    State(desk): State<Desk>,
+    request: Request,
+    next: axum::middleware::Next,
+) -> Response {
+    let (parts, body) = request.into_parts();
+    let bytes = axum::body::to_bytes(body, 1 << 20).await.unwrap();
+    desk.calls.lock().unwrap().push(Call {
+        path: parts.uri.to_string(),
+        request_id: parts
+            .headers
+            .get("x-request-id")
+            .map(|id| id.to_str().unwrap().to_owned()),
+        body: serde_json::from_slice(&bytes).unwrap_or_default(),
+    });
+    let refusal = desk.refusal.lock().unwrap().clone();
+    if let Some((status, error)) = refusal {
+        return (status, Json(error)).into_response();
+    }
+    next.run(Request::from_parts(parts, Body::from(bytes)))
+        .await
+}
+
+async fn create(State(desk): State<Desk>, Json(wish): Json<CreateWorkspace>) -> Response {
+    let egress = match wish.egress.as_deref() {
+        Some("none") => Egress::None,
+        _ => Egress::Open,
+    };
+    let owner = UserId::parse(&wish.asker.user).unwrap();
+    let workspace = NewWorkspace {
+        id: WorkspaceId::from_random(*uuid::Uuid::new_v4().as_bytes()),
+        organization: OrganizationId::parse(&wish.organization).unwrap(),
+        owner,
+        spec: Spec {
+            name: WorkspaceName::parse(&wish.name).unwrap(),
+            repository: wish.repository.map(|url| url.try_into().unwrap()),
+            branch: wish.branch.map(|branch| branch.try_into().unwrap()),
+            size: wish.size.parse().unwrap(),
+            egress,
+        },
+        created_at: SystemClock.now(),
+    };
+    let row = desk
+        .store
+        .create_workspace(workspace, Quota { workspaces: 100 }, None, event())
+        .await
+        .unwrap();
+    answer(&desk, &row)
+}
+
+async fn intend(
+    State(desk): State<Desk>,
+    Path((id, intent)): Path<(String, String)>,
+    Json(_): Json<Intent>,
+) -> Response {
+    let id = WorkspaceId::parse(&id).unwrap();
+    let now: Timestamp = SystemClock.now();
+    let mut row = desk.store.workspace(id).await.unwrap().unwrap();
+    let moved = match intent.as_str() {
+        "start" => {
+            row.generation = row.generation.next();
+            row.lifecycle.clone().start(now)
+        }
+        "stop" => row.lifecycle.clone().stop(now),
+        _ => Ok(row.lifecycle.clone().delete(now)),
+    };
+    match moved {
+        Ok(lifecycle) => {
+            row.lifecycle = lifecycle;
+            let row = desk
+                .store
+                .update_workspace(&row, Some(event()))
+                .await
+                .unwrap();
+            answer(&desk, &row)
+        }
+        Err(error) => {
+            let refusal = InternalError {
+                code: "invalid_transition".to_owned(),
+                message: error.to_string(),
+            };
+            (StatusCode::CONFLICT, Json(refusal)).into_response()
+        }
+    }
+}
+
+async fn log(State(desk): State<Desk>) -> Body {
+    let lines = desk.log.lock().unwrap().clone();
+    let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    Body::from(text)
+}
+
+fn answer(desk: &Desk, row: &Workspace) -> Response {
+    desk.feed.publish(ProgressChange::Row {
+        workspace: row.id.to_string(),
+    });
+    let answer = WorkspaceAnswer {
+        workspace: serde_json::to_value(row).unwrap(),
+    };
+    (StatusCode::ACCEPTED, Json(answer)).into_response()
+}
+
+fn event() -> AuditEvent {
+    AuditEvent {
+        id: AuditId::generate(),
+        at: SystemClock.now(),
+        organization: None,
+        actor: Actor::System,
+        action: AuditAction::WorkspaceCreate,
+        subject: "test".to_owned(),
+        address: None,
+        request_id: None,
+    }
+}

@@ -1,0 +1,100 @@
+"use client";
+
+import { ChevronLeft, Square, SquareArrowOutUpRight } from "lucide-react";
+
+import { Mark } from "@/components/shell/logo";
+import { UserMenu } from "@/components/shell/user-menu";
+import { Button } from "@/components/ui/button";
+import { Skeleton } from "@/components/ui/skeleton";
+import { Tooltip } from "@/components/ui/tooltip";
+import { StatusBadge } from "@/components/workspace/status-badge";
+import { useWorkspaceActions } from "@/components/workspace/use-workspace-actions";
+import type { User, Workspace } from "@/lib/api/types";
+import { actionsFor } from "@/lib/workspace";
+
+const barClasses = "flex h-12 shrink-0 items-center gap-2 border-b bg-card px-2 sm:gap-3 sm:px-3";
+
+/** The thin bar above the editor. */
+export function WorkspaceBar({ workspace, user }: { workspace: Workspace; user: User }) {
+  return (
+    <header className={barClasses}>
+      <BackLink />
+      <p className="min-w-0 truncate text-sm font-medium" title={workspace.name}>
+        {workspace.name}
+      </p>
+      <StatusBadge state={workspace.state} />
+      <div className="ml-auto flex items-center gap-1">
+        <BarActions workspace={workspace} user={user} />
+        <UserMenu user={user} />
+      </div>
+    </header>
+  );
+}
+
+function BarActions({ workspace, user }: { workspace: Workspace; user: User }) {
+  const actions = useWorkspaceActions(workspace);
+  const can = actionsFor(workspace, user);
+  return (
+    <>
+      {can.open && (
+        <Tooltip label="Open in a tab of its own">
+          <Button asChild variant="ghost" size="icon-sm" className="text-muted-foreground">
+            <a href={workspace.url} target="_blank" rel="noreferrer" aria-label="Open in a new tab">
+              <SquareArrowOutUpRight aria-hidden="true" />
+            </a>
+          </Button>
+        </Tooltip>
+      )}
+      {can.stop && (
+        <Button
+          variant="ghost"
+          size="sm"
+          className="text-muted-foreground max-sm:w-8 max-sm:px-0"
+          onClick={actions.stop}
+          isBusy={actions.isStopping}
+          aria-label="Stop workspace"
+        >
+          <Square aria-hidden="true" />
+          <span className="max-sm:sr-only">Stop</span>
+        </Button>
+      )}
+    </>
+  );
+}
+
+/** The bar's place while it is not known what stands in it. */
+export function BarSkeleton() {
+  return (
+    <div className={barClasses}>
+      <BackLink />
+      <Skeleton className="h-4 w-32" />
+      <Skeleton className="ml-auto size-7 rounded-full" />
+    </div>
+  );
+}
+
+/** The bar where there is no workspace to speak of. */
+export function BareBar({ user }: { user: User }) {
+  return (
+    <header className={barClasses}>
+      <BackLink />
+      <div className="ml-auto">
+        <UserMenu user={user} />
+      </div>
+    </header>
+  );
+}
+
+function BackLink() {
+  return (
+    // A full page load, so that nothing of the editor stays behind.
+    <a
+      href="/dashboard"
+      aria-label="Back to workspaces"
+      className="flex h-8 items-center gap-0.5 rounded-md pr-2 pl-1 text-muted-foreground transition-colors outline-none hover:bg-accent hover:text-foreground focus-visible:ring-2 focus-visible:ring-ring"
+    >
+      <ChevronLeft aria-hidden="true" className="size-4" />
+      <Mark className="size-[1.05rem]" />
+    </a>
+  );
+}

@@ -1,0 +1,268 @@
+"use client";
+
+import { CircleAlert, LoaderCircle, Lock, Play, Power, Trash2 } from "lucide-react";
+import Link from "next/link";
+import { useEffect, useSyncExternalStore, type ReactNode } from "react";
+
+import { ErrorState } from "@/components/common/error-state";
+import { SignedIn } from "@/components/shell/signed-in";
+import { Button } from "@/components/ui/button";
+import { Skeleton } from "@/components/ui/skeleton";
+import { EditorElsewhere, EditorFrame } from "@/components/workspace/editor-frame";
+import { LogPanel } from "@/components/workspace/log-panel";
+import { RepositoryLine } from "@/components/workspace/repository-line";
+import { Stage } from "@/components/workspace/stage";
+import { StartProgress } from "@/components/workspace/start-progress";
+import { StateAnnouncer } from "@/components/workspace/state-announcer";
+import { useWorkspaceActions } from "@/components/workspace/use-workspace-actions";
+import { BareBar, BarSkeleton, WorkspaceBar } from "@/components/workspace/workspace-bar";
+import { useSite } from "@/hooks/use-site";
+import { useWorkspace } from "@/hooks/use-workspaces";
+import { asApiError } from "@/lib/api/error";
+import type { User, Workspace } from "@/lib/api/types";
+import { workspaceIdFromPath } from "@/lib/navigate";
+import { canFrame, isOwner } from "@/lib/workspace";
+
+const never = (): (() => void) => () => undefined;
+
+/**
+ * One workspace. A single page is exported for all of them, so the id is read from the address,
+ * which only the browser knows.
+ */
+export function WorkspacePage() {
+  const id = useSyncExternalStore<string | null>(
+    never,
+    () => workspaceIdFromPath(window.location.pathname) ?? null,
+    () => null,
+  );
+  if (id === null) return <PageSkeleton />;
+  return (
+    <SignedIn fallback={<PageSkeleton />}>
+      {(user) => <WorkspaceView key={id} id={id} user={user} />}
+    </SignedIn>
+  );
+}
+
+function WorkspaceView({ id, user }: { id: string; user: User }) {
+  const { data: workspace, error, refetch, isFetching } = useWorkspace(id);
+  useTitle(workspace?.name);
+
+  if (workspace === undefined) {
+    if (error === null) return <PageSkeleton />;
+    const failure = asApiError(error);
+    return (
+      <Frame bar={<BareBar user={user} />}>
+        {failure.status === 404 || failure.status === 400 ? (
+          <NotFound />
+        ) : (
+          <ErrorState error={failure} onRetry={() => void refetch()} isRetrying={isFetching} />
+        )}
+      </Frame>
+    );
+  }
+  if (workspace === null) {
+    return (
+      <Frame bar={<BareBar user={user} />}>
+        <Gone />
+      </Frame>
+    );
+  }
+  return (
+    <Frame bar={<WorkspaceBar workspace={workspace} user={user} />}>
+      <StateAnnouncer workspaces={[workspace]} />
+      <Content workspace={workspace} user={user} />
+    </Frame>
+  );
+}
+
+function Content({ workspace, user }: { workspace: Workspace; user: User }) {
+  switch (workspace.state) {
+    case "running":
+      return isOwner(workspace, user) ? <Editor workspace={workspace} /> : <OthersWorkspace workspace={workspace} />;
+    case "starting":
+      return <Starting workspace={workspace} />;
+    case "failed":
+      return <Failed workspace={workspace} user={user} />;
+    case "stopped":
+      return <Stopped workspace={workspace} user={user} />;
+    case "stopping":
+      return <Stage icon={<Spinner />} title={`Stopping ${workspace.name}`} text="Programs in it are asked to end. Its files stay." />;
+    case "deleting":
+      return <Stage icon={<Spinner />} title={`Deleting ${workspace.name}`} text="The container is being removed. The volumes with its files stay on the server." />;
+  }
+}
+
+function Editor({ workspace }: { workspace: Workspace }) {
+  const site = useSite();
+  if (site.isPending) return <div className="flex-1" />;
+  return site.data !== undefined && !canFrame(workspace, site.data) ? (
+    <EditorElsewhere workspace={workspace} />
+  ) : (
+    <EditorFrame key={workspace.generation} workspace={workspace} />
+  );
+}
+
+function Starting({ workspace }: { workspace: Workspace }) {
+  return (
+    <Column>
+      <h1 className="text-xl font-semibold tracking-tight [overflow-wrap:anywhere]">Starting {workspace.name}</h1>
+      <RepositoryLine workspace={workspace} className="mt-1.5" />
+      <div className="mt-8">
+        <StartProgress workspace={workspace} />
+      </div>
+      <LogPanel id={workspace.id} generation={workspace.generation} isFollowing className="mt-4" />
+    </Column>
+  );
+}
+
+function Failed({ workspace, user }: { workspace: Workspace; user: User }) {
+  const actions = useWorkspaceActions(workspace);
+  const failure = workspace.failure ?? undefined;
+  return (
+    <Column>
+      <div role="alert" className="flex items-start gap-4">
+        <span className="grid size-10 shrink-0 place-items-center rounded-full bg-destructive-surface text-destructive">
+          <CircleAlert aria-hidden="true" className="size-5" />
+        </span>
+        <div className="min-w-0">
+          <h1 className="text-xl font-semibold tracking-tight [overflow-wrap:anywhere]">{workspace.name} failed</h1>
+          <p className="mt-1.5 leading-relaxed break-words text-pretty">
+            {failure?.message ?? "The workspace ended and gave no reason."}
+          </p>
+          {failure?.hint !== undefined && failure.hint !== null && (
+            <p className="mt-1 text-[0.9375rem] leading-relaxed text-pretty text-muted-foreground">{failure.hint}</p>
+          )}
+          {failure !== undefined && (
+            <p className="mt-1.5">
+              <code className="font-mono text-xs text-muted-foreground">{failure.code}</code>
+            </p>
+          )}
+          {isOwner(workspace, user) && (
+            <Button className="mt-5" onClick={actions.start} isBusy={actions.isStarting}>
+              Retry
+            </Button>
+          )}
+        </div>
+      </div>
+      {workspace.progress !== null && workspace.progress !== undefined && (
+        <div className="mt-9">
+          <StartProgress workspace={workspace} />
+        </div>
+      )}
+      <LogPanel id={workspace.id} generation={workspace.generation} isFollowing={false} className="mt-6" />
+    </Column>
+  );
+}
+
+function Stopped({ workspace, user }: { workspace: Workspace; user: User }) {
+  const actions = useWorkspaceActions(workspace);
+  return (
+    <Stage
+      icon={<RoundIcon Icon={Power} />}
+      title={`${workspace.name} is stopped`}
+      text={
+        isOwner(workspace, user)
+          ? "It uses no memory and no processor now. Its files are on the server, as you left them."
+          : `Only its owner, ${workspace.owner.name}, can start it.`
+      }
+    >
+      {isOwner(workspace, user) && (
+        <Button size="lg" onClick={actions.start} isBusy={actions.isStarting}>
+          <Play aria-hidden="true" />
+          Start
+        </Button>
+      )}
+    </Stage>
+  );
+}
+
+function OthersWorkspace({ workspace }: { workspace: Workspace }) {
+  return (
+    <Stage
+      icon={<RoundIcon Icon={Lock} />}
+      title={`${workspace.name} belongs to ${workspace.owner.name}`}
+      text="What is in a workspace is its owner's. As an administrator you can see it, stop it and delete it, but not enter it."
+    />
+  );
+}
+
+function NotFound() {
+  return (
+    <Stage
+      title="There is no such workspace"
+      text="It does not exist, or it belongs to somebody else. Both look the same from here."
+    >
+      <ToDashboard />
+    </Stage>
+  );
+}
+
+function Gone() {
+  return (
+    <Stage
+      icon={<RoundIcon Icon={Trash2} />}
+      title="This workspace was deleted"
+      text="Its container is gone. The volumes with its files stay on the server until an administrator removes them."
+    >
+      <ToDashboard />
+    </Stage>
+  );
+}
+
+function ToDashboard() {
+  return (
+    <Button asChild>
+      <Link href="/dashboard">To my workspaces</Link>
+    </Button>
+  );
+}
+
+function RoundIcon({ Icon }: { Icon: typeof Power }) {
+  return (
+    <span className="grid size-12 place-items-center rounded-full bg-muted text-muted-foreground">
+      <Icon aria-hidden="true" className="size-5" />
+    </span>
+  );
+}
+
+function Spinner() {
+  return (
+    <span className="grid size-12 place-items-center rounded-full bg-warning-surface text-warning">
+      <LoaderCircle aria-hidden="true" className="size-5 animate-spin" />
+    </span>
+  );
+}
+
+function Column({ children }: { children: ReactNode }) {
+  return (
+    <div className="flex-1 overflow-y-auto">
+      <div className="mx-auto w-full max-w-2xl px-4 py-10 sm:px-6 sm:py-14">{children}</div>
+    </div>
+  );
+}
+
+function Frame({ bar, children }: { bar: ReactNode; children: ReactNode }) {
+  return (
+    <div data-fills-page className="flex h-dvh flex-col">
+      {bar}
+      <main className="flex min-h-0 flex-1 flex-col">{children}</main>
+    </div>
+  );
+}
+
+function PageSkeleton() {
+  return (
+    <Frame bar={<BarSkeleton />}>
+      <div role="status" aria-label="Loading the workspace" className="mx-auto w-full max-w-2xl px-4 py-10 sm:px-6 sm:py-14">
+        <Skeleton className="h-7 w-56" />
+        <Skeleton className="mt-3 h-4 w-72 max-w-full" />
+      </div>
+    </Frame>
+  );
+}
+
+function useTitle(name: string | undefined): void {
+  useEffect(() => {
+    if (name !== undefined) document.title = `${name} · Kalpana`;
+  }, [name]);
+}

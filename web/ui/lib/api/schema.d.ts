@@ -1,0 +1,1204 @@
+// Generated from web/openapi.json by `npm run api:generate`; not edited by hand.
+
+export interface paths {
+    "/api/admin/users": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists people, oldest first */
+        get: {
+            parameters: {
+                query?: {
+                    /** @description The `next_cursor` of the part before; the first part when absent. */
+                    cursor?: string;
+                    /** @description Rows wanted, from 1 to 200. Default: 50. */
+                    limit?: number;
+                };
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Users"];
+                    };
+                };
+                /** @description Refused or failed */
+                default: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        put?: never;
+        /** Makes an account */
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": components["schemas"]["UserRequest"];
+                };
+            };
+            responses: {
+                201: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["SignedIn"];
+                    };
+                };
+                /** @description Refused or failed */
+                default: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Streams the workspaces the caller may see, and their changes */
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Server-sent events: `workspace` with a Workspace for each there is and for each change, `workspace_removed` with `{"id": …}`, `ready` with `{}` after the first round. */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "text/event-stream": string;
+                    };
+                };
+                /** @description Refused or failed */
+                default: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/health": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Says that the API answers */
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Health"];
+                    };
+                };
+                /** @description Refused or failed */
+                default: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/session": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Says who is signed in */
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Session"];
+                    };
+                };
+                /** @description Refused or failed */
+                default: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        put?: never;
+        /** Signs in */
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": components["schemas"]["Credentials"];
+                };
+            };
+            responses: {
+                /** @description Signed in; sets the session cookie */
+                201: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["SignedIn"];
+                    };
+                };
+                /** @description Refused or failed */
+                default: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        /**
+         * Signs out, here and on every workspace host
+         * @description Answers when every connected gateway has confirmed that it refuses the session, or after a
+         *     second.
+         */
+        delete: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Signed out */
+                204: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content?: never;
+                };
+                /** @description Refused or failed */
+                default: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/setup": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Makes the first administrator and signs them in */
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": components["schemas"]["Setup"];
+                };
+            };
+            responses: {
+                /** @description Made and signed in */
+                201: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["SignedIn"];
+                    };
+                };
+                /** @description Refused or failed */
+                default: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/site": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Describes the site: what a page needs before anybody signs in */
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Site"];
+                    };
+                };
+                /** @description Refused or failed */
+                default: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/tokens": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists the caller's tokens */
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Tokens"];
+                    };
+                };
+                /** @description Refused or failed */
+                default: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        put?: never;
+        /**
+         * Makes a token
+         * @description Its text is in this answer and nowhere else.
+         */
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": components["schemas"]["TokenRequest"];
+                };
+            };
+            responses: {
+                201: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["CreatedToken"];
+                    };
+                };
+                /** @description Refused or failed */
+                default: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/tokens/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Revokes a token */
+        delete: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    /** @description The token's id */
+                    id: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Revoked */
+                204: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content?: never;
+                };
+                /** @description Refused or failed */
+                default: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/workspaces": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists the workspaces the caller may see, newest first */
+        get: {
+            parameters: {
+                query?: {
+                    /** @description The `next_cursor` of the part before; the first part when absent. */
+                    cursor?: string;
+                    /** @description Rows wanted, from 1 to 200. Default: 50. */
+                    limit?: number;
+                };
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Workspaces"];
+                    };
+                };
+                /** @description Refused or failed */
+                default: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        put?: never;
+        /** Asks for a workspace, which is then started */
+        post: {
+            parameters: {
+                query?: never;
+                header?: {
+                    /** @description A repeated request with the same key gives the same workspace, for a day */
+                    "Idempotency-Key"?: string | null;
+                };
+                path?: never;
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": components["schemas"]["WorkspaceRequest"];
+                };
+            };
+            responses: {
+                /** @description Asked for */
+                202: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Workspace"];
+                    };
+                };
+                /** @description Refused or failed */
+                default: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/workspaces/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Shows a workspace */
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    /** @description The workspace's id */
+                    id: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Workspace"];
+                    };
+                };
+                /** @description Refused or failed */
+                default: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        put?: never;
+        post?: never;
+        /** Asks for a workspace to be deleted */
+        delete: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    /** @description The workspace's id */
+                    id: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Asked for */
+                202: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Workspace"];
+                    };
+                };
+                /** @description Refused or failed */
+                default: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/workspaces/{id}/logs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Streams a workspace's log */
+        get: {
+            parameters: {
+                query?: {
+                    /** @description Whether to go on with lines as they come. Default: false. */
+                    follow?: boolean;
+                };
+                header?: never;
+                path: {
+                    /** @description The workspace's id */
+                    id: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Newline-delimited JSON, one LogLine each */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/x-ndjson": components["schemas"]["LogLine"];
+                    };
+                };
+                /** @description Refused or failed */
+                default: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/workspaces/{id}/start": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Asks for a workspace to run */
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    /** @description The workspace's id */
+                    id: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Asked for */
+                202: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Workspace"];
+                    };
+                };
+                /** @description Refused or failed */
+                default: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/workspaces/{id}/stop": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Asks for a workspace to stop; its files stay */
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    /** @description The workspace's id */
+                    id: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Asked for */
+                202: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Workspace"];
+                    };
+                };
+                /** @description Refused or failed */
+                default: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+}
+export type webhooks = Record<string, never>;
+export interface components {
+    schemas: {
+        /** @description A token that was just made. Its text is shown this once. */
+        CreatedToken: components["schemas"]["Token"] & {
+            /**
+             * @description The token's text: what goes behind `Authorization: Bearer`.
+             * @example kp_…
+             */
+            token: string;
+        };
+        /** @description Who signs in. */
+        Credentials: {
+            /**
+             * Format: email
+             * @description The address of the account.
+             */
+            email: string;
+            /**
+             * Format: password
+             * @description Its password.
+             */
+            password: string;
+        };
+        /**
+         * @description What a workspace's programs may reach.
+         * @enum {string}
+         */
+        Egress: "open" | "none";
+        /** @description What went wrong with a workspace. */
+        Failure: {
+            /**
+             * @description Stable and in snake_case.
+             * @example clone_failed
+             */
+            code: string;
+            /** @description What to do about it. */
+            hint: string;
+            /** @description What happened. May quote what a program in the container said: to be shown as text. */
+            message: string;
+        };
+        /** @description That the API answers. */
+        Health: {
+            /** @description Always `ok`. */
+            status: string;
+        };
+        /** @description One line of a workspace's log. */
+        LogLine: {
+            /**
+             * Format: date-time
+             * @description When it was written.
+             */
+            at: string;
+            /**
+             * @description Who wrote it: `kalpana`, `bridge`, `git` or `editor`.
+             * @example git
+             */
+            source: string;
+            /** @description The line. Whatever a program in the container wrote: to be shown as text. */
+            text: string;
+        };
+        /** @description Something that people should know of how this site is run. */
+        Notice: {
+            /** @description Stable and in snake_case. */
+            code: string;
+            /** @description One sentence or two for people. */
+            message: string;
+        };
+        /** @description Whose a workspace is. */
+        Owner: {
+            /**
+             * Format: uuid
+             * @description The person's id.
+             */
+            id: string;
+            /** @description Their name. */
+            name: string;
+        };
+        /** @description One phase of a start. */
+        Phase: {
+            /** @description What it is doing. May quote what a program in the container said: to be shown as text. */
+            detail?: string | null;
+            /**
+             * Format: date-time
+             * @description When it ended.
+             */
+            finished_at?: string | null;
+            /** @description Which. */
+            name: components["schemas"]["PhaseName"];
+            /**
+             * Format: date-time
+             * @description When it began.
+             */
+            started_at?: string | null;
+            /** @description How it stands. */
+            status: components["schemas"]["PhaseStatus"];
+        };
+        /**
+         * @description The phases of a start, in order.
+         * @enum {string}
+         */
+        PhaseName: "network" | "volume" | "container" | "boot" | "clone" | "editor";
+        /**
+         * @description How a phase stands.
+         * @enum {string}
+         */
+        PhaseStatus: "pending" | "running" | "done" | "failed";
+        /** @description The body of every answer that is not a success. */
+        Problem: {
+            /** @description What went wrong. */
+            error: components["schemas"]["ProblemDetail"];
+        };
+        /** @description What went wrong. */
+        ProblemDetail: {
+            /**
+             * @description Stable and in snake_case: what programs decide by.
+             * @example workspace_not_found
+             */
+            code: string;
+            /** @description What to do about it, when there is something. */
+            hint?: string | null;
+            /** @description One sentence for people. */
+            message: string;
+            /** @description Names the request in the server's logs. */
+            request_id: string;
+        };
+        /** @description How far a start has come. */
+        Progress: {
+            /** @description Every phase, in order. */
+            phases: components["schemas"]["Phase"][];
+        };
+        /**
+         * @description What a person may do.
+         * @enum {string}
+         */
+        Role: "administrator" | "member";
+        /**
+         * @description What a token may be used for.
+         * @enum {string}
+         */
+        Scope: "workspace:read" | "workspace:write" | "workspace:delete" | "users:write";
+        /** @description Who is signed in. */
+        Session: {
+            /**
+             * Format: date-time
+             * @description When the session or the token ends whatever happens.
+             */
+            expires_at: string;
+            /** @description The person. */
+            user: components["schemas"]["User"];
+        };
+        /** @description The first administrator. */
+        Setup: {
+            /**
+             * Format: email
+             * @description The address to sign in with.
+             */
+            email: string;
+            /** @description The name shown to people. */
+            name: string;
+            /**
+             * Format: password
+             * @description The password.
+             */
+            password: string;
+            /** @description The secret of the setup link. */
+            token: string;
+        };
+        /** @description Somebody who has just signed in, or was just made. */
+        SignedIn: {
+            /** @description The person. */
+            user: components["schemas"]["User"];
+        };
+        /** @description What anybody may know of the site: what the pages need before somebody signs in. */
+        Site: {
+            /**
+             * @description The site's origin, without a slash at the end.
+             * @example https://kalpana.localhost:8443
+             */
+            base_url: string;
+            /** @description What workspaces may reach unless asked otherwise. */
+            egress_default: components["schemas"]["Egress"];
+            /** @description What people should know of how this site is run. */
+            notices: components["schemas"]["Notice"][];
+            /** @description Whether the first administrator is still to be made, with the setup link. */
+            setup_required: boolean;
+            /** @description The sizes a workspace can have, smallest first. */
+            sizes: components["schemas"]["SizeOption"][];
+            /** @description The running version. */
+            version: string;
+            /**
+             * @description The origin of a workspace's host, with `{label}` where its label goes.
+             * @example https://{label}.kalpana.localhost:8443
+             */
+            workspace_url: string;
+        };
+        /**
+         * @description How much of the machine a workspace may use.
+         * @enum {string}
+         */
+        Size: "small" | "medium" | "large";
+        /** @description A size that a workspace can have. */
+        SizeOption: {
+            /**
+             * Format: double
+             * @description CPUs.
+             */
+            cpus: number;
+            /**
+             * Format: int64
+             * @description Memory, in bytes.
+             */
+            memory_bytes: number;
+            /** @description Its name. */
+            name: components["schemas"]["Size"];
+        };
+        /** @description An API token, without its secret. */
+        Token: {
+            /**
+             * Format: date-time
+             * @description When it was made.
+             */
+            created_at: string;
+            /**
+             * Format: date-time
+             * @description When it ends.
+             */
+            expires_at: string;
+            /**
+             * Format: uuid
+             * @description Its id, which is also part of its text.
+             */
+            id: string;
+            /**
+             * Format: date-time
+             * @description When it was last used, to the minute.
+             */
+            last_used_at?: string | null;
+            /** @description What its maker called it. */
+            name: string;
+            /** @description What it may be used for. */
+            scopes: components["schemas"]["Scope"][];
+        };
+        /** @description A token that somebody wants. */
+        TokenRequest: {
+            /**
+             * Format: int32
+             * @description Days until it ends; the site's default when absent.
+             */
+            expires_in_days?: number | null;
+            /** @description What to call it. */
+            name: string;
+            /** @description What it may be used for. */
+            scopes: components["schemas"]["Scope"][];
+        };
+        /** @description A person's tokens that can still be used, newest first. */
+        Tokens: {
+            /** @description The tokens, without their secrets. */
+            tokens: components["schemas"]["Token"][];
+        };
+        /** @description A person with an account. */
+        User: {
+            /**
+             * Format: date-time
+             * @description When the account was made.
+             */
+            created_at?: string;
+            /**
+             * Format: email
+             * @description The address they sign in with.
+             */
+            email: string;
+            /**
+             * Format: uuid
+             * @description Their id.
+             */
+            id: string;
+            /** @description The name shown to people. */
+            name: string;
+            /** @description What they may do. */
+            role: components["schemas"]["Role"];
+        };
+        /** @description A person to be given an account. */
+        UserRequest: {
+            /**
+             * Format: email
+             * @description The address they will sign in with.
+             */
+            email: string;
+            /** @description The name shown to people. */
+            name: string;
+            /**
+             * Format: password
+             * @description Their first password.
+             */
+            password: string;
+            /** @description What they may do. */
+            role: components["schemas"]["Role"];
+        };
+        /** @description Part of the list of people, oldest first. */
+        Users: {
+            /** @description Where the next part starts, when there is one. */
+            next_cursor?: string | null;
+            /** @description The people. */
+            users: components["schemas"]["User"][];
+        };
+        /** @description A workspace. */
+        Workspace: {
+            /** @description The branch that was checked out; the remote's default when absent. */
+            branch?: string | null;
+            /**
+             * Format: date-time
+             * @description When it was asked for.
+             */
+            created_at: string;
+            /** @description What its programs may reach. */
+            egress: components["schemas"]["Egress"];
+            failure?: components["schemas"]["Failure"] | null;
+            /**
+             * Format: int64
+             * @description Which incarnation it is: raised by each start.
+             */
+            generation: number;
+            /**
+             * @description Its id, which is also the label of its editor's host.
+             * @example kq3v8x1zt0ab
+             */
+            id: string;
+            /** @description The name shown to people. */
+            name: string;
+            /** @description Whose it is. */
+            owner: components["schemas"]["Owner"];
+            progress?: components["schemas"]["Progress"] | null;
+            /** @description The repository that was cloned into it. */
+            repository?: string | null;
+            /**
+             * Format: date-time
+             * @description Since when it is in its state.
+             */
+            since: string;
+            /** @description How much of the machine it may use. */
+            size: components["schemas"]["Size"];
+            /** @description Where it is in its life. */
+            state: components["schemas"]["WorkspaceState"];
+            /**
+             * Format: date-time
+             * @description When it last changed.
+             */
+            updated_at: string;
+            /**
+             * @description The editor's address.
+             * @example https://kq3v8x1zt0ab.kalpana.localhost:8443
+             */
+            url: string;
+        };
+        /** @description A workspace that somebody wants. */
+        WorkspaceRequest: {
+            /** @description The branch to check out; the remote's default when absent. */
+            branch?: string | null;
+            egress?: components["schemas"]["Egress"] | null;
+            /**
+             * @description The name shown to people: 1 to 64 letters, digits, spaces, `-`, `_` and `.`, with a letter
+             *     or digit first and last.
+             */
+            name: string;
+            /**
+             * Format: uri
+             * @description The repository to clone: an `https://` or `http://` URL without a password.
+             */
+            repository?: string | null;
+            size?: components["schemas"]["Size"] | null;
+        };
+        /**
+         * @description Where a workspace is in its life.
+         * @enum {string}
+         */
+        WorkspaceState: "stopped" | "starting" | "running" | "stopping" | "failed" | "deleting";
+        /** @description Part of the list of workspaces, newest first. */
+        Workspaces: {
+            /** @description Where the next part starts, when there is one. */
+            next_cursor?: string | null;
+            /** @description The workspaces. */
+            workspaces: components["schemas"]["Workspace"][];
+        };
+    };
+    responses: never;
+    parameters: never;
+    requestBodies: never;
+    headers: never;
+    pathItems: never;
+}
+export type $defs = Record<string, never>;
+export type operations = Record<string, never>;

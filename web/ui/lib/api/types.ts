@@ -1,0 +1,21 @@
+/**
+ * Short names for what the API speaks of. The shapes are generated from the API's own OpenAPI
+ * description; only the names are chosen here.
+ */
+import type { components } from "@/lib/api/schema";
+
+type Schemas = components["schemas"];
+
+export type Workspace = Schemas["Workspace"];
+export type WorkspaceState = Workspace["state"];
+export type Phase = NonNullable<Workspace["progress"]>["phases"][number];
+export type PhaseStatus = Phase["status"];
+export type Failure = NonNullable<Workspace["failure"]>;
+export type User = Schemas["User"];
+export type Role = User["role"];
+export type Site = Schemas["Site"];
+export type SizeOption = Site["sizes"][number];
+export type ApiToken = Schemas["Token"];
+export type CreatedToken = Schemas["CreatedToken"];
+export type Scope = ApiToken["scopes"][number];
+export type LogLine = Schemas["LogLine"];

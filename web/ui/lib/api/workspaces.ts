@@ -1,0 +1,54 @@
+import { api, unwrap } from "@/lib/api/client";
+import { everyPage } from "@/lib/api/pages";
+import type { Workspace } from "@/lib/api/types";
+
+/** What a person fills in to get a workspace. Empty texts mean "not given". */
+export interface NewWorkspace {
+  name: string;
+  repository: string;
+  branch: string;
+  size: string;
+}
+
+/** Returns every workspace the signed-in person may see. */
+export function listWorkspaces(signal?: AbortSignal): Promise<Workspace[]> {
+  return everyPage(async (query) => {
+    const page = await unwrap(api.GET("/api/workspaces", { params: { query }, signal }));
+    return { items: page.workspaces, next: page.next_cursor };
+  });
+}
+
+/** Returns one workspace. */
+export function getWorkspace(id: string, signal?: AbortSignal): Promise<Workspace> {
+  return unwrap(api.GET("/api/workspaces/{id}", { params: { path: { id } }, signal }));
+}
+
+/** Asks for a workspace. With the same `idempotencyKey` a repeated request makes only one. */
+export function createWorkspace(wish: NewWorkspace, idempotencyKey: string): Promise<Workspace> {
+  return unwrap(
+    api.POST("/api/workspaces", {
+      params: { header: { "Idempotency-Key": idempotencyKey } },
+      body: {
+        name: wish.name,
+        size: wish.size as Workspace["size"],
+        ...(wish.repository === "" ? {} : { repository: wish.repository }),
+        ...(wish.branch === "" ? {} : { branch: wish.branch }),
+      },
+    }),
+  );
+}
+
+/** Asks for a workspace to run. */
+export function startWorkspace(id: string): Promise<Workspace> {
+  return unwrap(api.POST("/api/workspaces/{id}/start", { params: { path: { id } } }));
+}
+
+/** Asks for a workspace to stop; its files stay. */
+export function stopWorkspace(id: string): Promise<Workspace> {
+  return unwrap(api.POST("/api/workspaces/{id}/stop", { params: { path: { id } } }));
+}
+
+/** Asks for a workspace's container to be removed. */
+export function deleteWorkspace(id: string): Promise<Workspace> {
+  return unwrap(api.DELETE("/api/workspaces/{id}", { params: { path: { id } } }));
+}

@@ -1,0 +1,89 @@
+/** Numbers, sizes and times as people read them. */
+
+const GIBIBYTE = 1024 ** 3;
+
+/** Returns e.g. `2 GB`: memory is sold by that name, whatever the base. */
+export function memory(bytes: number): string {
+  const gigabytes = bytes / GIBIBYTE;
+  return gigabytes >= 1
+    ? `${trimmed(gigabytes)} GB`
+    : `${Math.max(1, Math.round(bytes / 1024 ** 2))} MB`;
+}
+
+/** Returns e.g. `1 CPU` or `0.5 CPUs`. */
+export function cpus(count: number): string {
+  return `${trimmed(count)} ${count === 1 ? "CPU" : "CPUs"}`;
+}
+
+function trimmed(value: number): string {
+  return String(Math.round(value * 10) / 10);
+}
+
+/** Returns a duration as e.g. `0.4 s`, `12 s`, `3 min 05 s` or `1 h 02 min`. */
+export function duration(milliseconds: number): string {
+  const safe = Math.max(0, milliseconds);
+  if (safe < 9_950) return `${(safe / 1000).toFixed(1)} s`;
+  const seconds = Math.round(safe / 1000);
+  if (seconds < 60) return `${seconds} s`;
+  const minutes = Math.floor(seconds / 60);
+  if (minutes < 60) return `${minutes} min ${String(seconds % 60).padStart(2, "0")} s`;
+  return `${Math.floor(minutes / 60)} h ${String(minutes % 60).padStart(2, "0")} min`;
+}
+
+const UNITS: readonly [Intl.RelativeTimeFormatUnit, number][] = [
+  ["year", 365 * 86_400],
+  ["month", 30 * 86_400],
+  ["week", 7 * 86_400],
+  ["day", 86_400],
+  ["hour", 3_600],
+  ["minute", 60],
+];
+
+/** Returns e.g. `5 minutes ago`, `in 3 days`, or `just now`. */
+export function relativeTime(at: string, now: number): string {
+  const seconds = Math.round((Date.parse(at) - now) / 1000);
+  if (Number.isNaN(seconds)) return "";
+  for (const [unit, size] of UNITS) {
+    if (Math.abs(seconds) >= size) {
+      return new Intl.RelativeTimeFormat("en", { numeric: "auto" }).format(
+        Math.trunc(seconds / size),
+        unit,
+      );
+    }
+  }
+  return "just now";
+}
+
+/** Returns the full date and time, for tooltips. */
+export function fullTime(at: string): string {
+  const date = new Date(at);
+  return Number.isNaN(date.getTime())
+    ? ""
+    : new Intl.DateTimeFormat("en", { dateStyle: "long", timeStyle: "short" }).format(date);
+}
+
+/** Returns the time of day, for log lines. */
+export function clockTime(at: string): string {
+  const date = new Date(at);
+  if (Number.isNaN(date.getTime())) return "";
+  return [date.getHours(), date.getMinutes(), date.getSeconds()]
+    .map((part) => String(part).padStart(2, "0"))
+    .join(":");
+}
+
+/** Returns a repository's URL without what every one of them has. */
+export function shortRepository(url: string): string {
+  return url.replace(/^https?:\/\//, "").replace(/\/+$/, "").replace(/\.git$/, "");
+}
+
+/** Returns e.g. `small` as `Small`. */
+export function capitalised(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
+/** Returns up to two initials of a name. */
+export function initials(name: string): string {
+  const words = name.trim().split(/\s+/).filter(Boolean);
+  const letters = words.length > 1 ? [words[0], words.at(-1)] : [words[0]];
+  return letters.map((word) => [...(word ?? "?")][0] ?? "?").join("").toUpperCase();
+}

@@ -1,0 +1,40 @@
+import { MutationCache, QueryCache, QueryClient } from "@tanstack/react-query";
+
+import { asApiError } from "@/lib/api/error";
+import { isPublicPath, navigate } from "@/lib/navigate";
+import { signInPath } from "@/lib/next-path";
+
+/** Names of everything that is kept of the server's state. */
+export const keys = {
+  site: ["site"] as const,
+  session: ["session"] as const,
+  workspaces: ["workspaces"] as const,
+  workspace: (id: string) => ["workspace", id] as const,
+  tokens: ["tokens"] as const,
+  users: ["admin", "users"] as const,
+};
+
+/** Leads to sign-in when an answer says that nobody is signed in, wherever it was asked. */
+export function onApiFailure(cause: unknown): void {
+  if (!asApiError(cause).isSignedOut || isPublicPath(window.location.pathname)) return;
+  navigate.replace(signInPath(window.location));
+}
+
+/** Makes the cache of server state. One per page load. */
+export function makeQueryClient(): QueryClient {
+  return new QueryClient({
+    queryCache: new QueryCache({ onError: onApiFailure }),
+    mutationCache: new MutationCache({ onError: onApiFailure }),
+    defaultOptions: {
+      queries: {
+        staleTime: 5_000,
+        networkMode: "always",
+        // A refusal stays one; only a server that is away is asked again.
+        retry: (failures, cause) => failures < 2 && asApiError(cause).isTransient,
+        retryDelay: (attempt) => Math.min(600 * 2 ** attempt, 5_000),
+      },
+      // "Offline" is the browser's guess, and wrong for a server on this very machine.
+      mutations: { networkMode: "always" },
+    },
+  });
+}

@@ -1,0 +1,36 @@
+import { expect, it } from "vitest";
+
+import { cpus, duration, initials, memory, relativeTime, shortRepository } from "@/lib/format";
+
+it.each([
+  [-5, "0.0 s"],
+  [400, "0.4 s"],
+  [9_960, "10 s"],
+  [59_400, "59 s"],
+  [185_000, "3 min 05 s"],
+  [3_725_000, "1 h 02 min"],
+])("writes %d milliseconds as %s", (milliseconds, text) => {
+  expect(duration(milliseconds)).toBe(text);
+});
+
+it("writes sizes as people read them", () => {
+  expect([memory(2 * 1024 ** 3), memory(512 * 1024 ** 2), cpus(1), cpus(0.5)]).toEqual([
+    "2 GB",
+    "512 MB",
+    "1 CPU",
+    "0.5 CPUs",
+  ]);
+});
+
+it("writes moments relative to now, in both directions", () => {
+  const now = Date.parse("2026-01-10T00:00:00Z");
+  expect(relativeTime("2026-01-09T23:59:50Z", now)).toBe("just now");
+  expect(relativeTime("2026-01-09T21:00:00Z", now)).toBe("3 hours ago");
+  expect(relativeTime("2026-01-12T00:00:00Z", now)).toBe("in 2 days");
+  expect(relativeTime("nonsense", now)).toBe("");
+});
+
+it("shortens a repository's address and a person's name", () => {
+  expect(shortRepository("https://git.example.com/team/atlas.git")).toBe("git.example.com/team/atlas");
+  expect([initials("Ada Lovelace"), initials("grace"), initials(" ")]).toEqual(["AL", "G", "?"]);
+});
