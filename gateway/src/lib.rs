@@ -1,0 +1,97 @@
+//! Every outside request: TLS, routing, authorisation, proxying.
+//!
+//! The story of a request. [`listener`] accepts the connection, shakes hands with the certificate
+//! that `kalpana-certs` serves, and gives it to Pingora wrapped as a [`connection`] that keeps the
+//! time. For each request on it [`proxy`] goes through Pingora's phases: [`host`] says whether the
+//! control plane or a workspace is meant; [`authenticate`] reads the workspace host's own session;
+//! [`authorize`] makes a [`authorize::Permit`] of it, or says why not, in which case [`respond`]
+//! answers and [`callback`] begins or ends a sign-in. With a permit [`upstream`] dials the
+//! workspace's bridge, [`headers`] takes away what is not for others to see, and bytes flow both
+//! ways until either side ends, or until the session does and [`live`] cuts it. [`access_log`] and
+//! [`metrics`] remember it.
+//!
+//! Judging does no I/O: [`routes`] and [`sessions`] are tables in memory, which two feeds keep
+//! fresh and which stay in force while their publishers are away. Until each was heard once,
+//! workspaces are not served.
+//!
+//! [`plain`] redirects http to https. [`server`] puts it all together.
+
+#![warn(missing_debug_implementations)]
+
+pub mod access_log;
+pub mod authenticate;
+pub mod authorize;
+pub mod callback;
+pub mod connection;
+pub mod error;
+pub mod headers;
+pub mod host;
+pub mod limit;
+pub mod listener;
+pub mod live;
+pub mod metrics;
+pub mod plain;
+pub mod proxy;
+pub mod request;
+pub mod respond;
+pub mod routes;
+pub mod server;
+pub mod sessions;
+pub mod upstream;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use kalpana_config::Site;
+use kalpana_domain::clock::Clock;
+use kalpana_link::InternalToken;
+use prometheus::Registry;
+use tokio::sync::watch;
+
+pub use error::Error;
+pub use server::run;
+
+/// What the gateway is given.
+pub struct Dependencies {
+    /// URLs and directories.
+    pub site: Site,
+    /// Its own section of the configuration.
+    pub config: kalpana_config::Gateway,
+    /// Where certificates come from.
+    pub certs: kalpana_config::Certs,
+    /// How it speaks with the other processes.
+    pub peers: GatewayPeers,
+    /// Where metrics are registered.
+    pub registry: Registry,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Becomes true when workspaces can be served.
+    pub ready: watch::Sender<bool>,
+    /// Becomes the addresses listened on, which a port of 0 leaves to the system.
+    pub bound: watch::Sender<Option<Bound>>,
+}
+
+impl fmt::Debug for Dependencies {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Dependencies")
+            .finish_non_exhaustive()
+    }
+}
+
+/// How the gateway speaks with the other processes.
+#[derive(Debug, Clone, Default)]
+pub struct GatewayPeers {
+    /// The token that calls must carry where all roles run as one user.
+    pub token: Option<InternalToken>,
+}
+
+/// The addresses listened on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bound {
+    /// TLS.
+    pub tls: SocketAddr,
+    /// Plain HTTP, where it is on.
+    pub plain: Option<SocketAddr>,
+}

@@ -1,0 +1,131 @@
+//! What can be watched. Labels are small closed sets: never a workspace, a user or a path.
+
+use std::time::Duration;
+
+use prometheus::{
+    HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+};
+
+/// The gateway's metrics. Clones count into the same.
+#[derive(Debug, Clone)]
+pub struct Metrics {
+    requests: HistogramVec,
+    denied: IntCounterVec,
+    feeds: IntGaugeVec,
+    /// Connections from outside that are open.
+    pub connections: IntGauge,
+    /// WebSockets that are open.
+    pub websockets: IntGauge,
+    /// Workspaces that are known.
+    pub routes: IntGauge,
+    handshakes_failed: IntCounterVec,
+}
+
+impl Metrics {
+    /// Registers everything.
+    ///
+    /// # Errors
+    /// Prometheus's, when the registry has one of the names already.
+    pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let gauge = |name: &str, help: &str| {
+            let gauge = IntGauge::new(name, help)?;
+            registry.register(Box::new(gauge.clone()))?;
+            Ok::<_, prometheus::Error>(gauge)
+        };
+        let counters = |name: &str, help: &str, label: &str| {
+            let counters = IntCounterVec::new(Opts::new(name, help), &[label])?;
+            registry.register(Box::new(counters.clone()))?;
+            Ok::<_, prometheus::Error>(counters)
+        };
+        let requests = HistogramVec::new(
+            HistogramOpts::new(
+                "kalpana_gateway_request_duration_seconds",
+                "Time from a request's head to the end of its answer; WebSockets are not counted.",
+            )
+            .buckets(vec![
+                0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0,
+            ]),
+            &["route_kind", "status_class"],
+        )?;
+        registry.register(Box::new(requests.clone()))?;
+        let feeds = IntGaugeVec::new(
+            Opts::new(
+                "kalpana_gateway_feed_up",
+                "Whether the line to the publisher of a feed is up (1) or not (0).",
+            ),
+            &["feed"],
+        )?;
+        registry.register(Box::new(feeds.clone()))?;
+        Ok(Self {
+            requests,
+            feeds,
+            denied: counters(
+                "kalpana_gateway_denied_total",
+                "Requests that were refused before they reached anything, by reason.",
+                "reason",
+            )?,
+            handshakes_failed: counters(
+                "kalpana_gateway_handshakes_failed_total",
+                "TLS handshakes that came to nothing, by reason.",
+                "reason",
+            )?,
+            connections: gauge(
+                "kalpana_gateway_connections",
+                "Connections from outside that are open.",
+            )?,
+            websockets: gauge("kalpana_gateway_websockets", "WebSockets that are open.")?,
+            routes: gauge(
+                "kalpana_gateway_routes",
+                "Workspaces that the gateway knows.",
+            )?,
+        })
+    }
+
+    /// Counts an answered request.
+    pub fn answered(&self, route_kind: &'static str, status: u16, duration: Duration) {
+        let class = match status {
+            100..200 => "1xx",
+            200..300 => "2xx",
+            300..400 => "3xx",
+            400..500 => "4xx",
+            500..600 => "5xx",
+            _ => "none",
+        };
+        self.requests
+            .with_label_values(&[route_kind, class])
+            .observe(duration.as_secs_f64());
+    }
+
+    /// Counts a refused request.
+    pub fn denied(&self, reason: &'static str) {
+        self.denied.with_label_values(&[reason]).inc();
+    }
+
+    /// Counts a handshake that failed.
+    pub fn handshake_failed(&self, reason: &'static str) {
+        self.handshakes_failed.with_label_values(&[reason]).inc();
+    }
+
+    /// Shows whether a feed is up.
+    pub fn feed(&self, feed: &'static str, is_up: bool) {
+        self.feeds.with_label_values(&[feed]).set(i64::from(is_up));
+    }
+}
+
+/// Counts something that is open until it is dropped.
+#[derive(Debug)]
+pub struct Open(IntGauge);
+
+impl Open {
+    /// Raises `gauge`.
+    pub fn count(gauge: &IntGauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}

@@ -1,0 +1,93 @@
+//! What one request has learnt so far.
+
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use kalpana_bridge_client::ConnectError;
+use kalpana_domain::address::{Surface, WorkspaceAddress};
+use uuid::Uuid;
+
+use crate::authorize::Permit;
+use crate::live::Entry;
+use crate::metrics::Open;
+
+/// What a request addresses, as far as is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Not yet known, or nothing of ours.
+    Unknown,
+    /// The control plane.
+    App,
+    /// A surface of a workspace.
+    Workspace(WorkspaceAddress),
+}
+
+impl Kind {
+    /// Returns the kind's name, for metrics and the log.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::App => "app",
+            Self::Workspace(address) => match address.surface {
+                Surface::Editor => "editor",
+                Surface::Port(_) => "port",
+            },
+        }
+    }
+}
+
+/// Where the upstream connector leaves why it could not connect.
+pub type DialFailure = Arc<Mutex<Option<ConnectError>>>;
+
+/// One request's notes, from its head to its line in the log.
+#[derive(Debug)]
+pub struct RequestContext {
+    /// Names the request in every process. Always our own.
+    pub id: String,
+    /// When its head was complete.
+    pub started: Instant,
+    /// Who sent it.
+    pub client: Option<IpAddr>,
+    /// What it addresses.
+    pub kind: Kind,
+    /// The host as browsers write it, with its port.
+    pub host: String,
+    /// The proof that it may reach a workspace.
+    pub permit: Option<Permit>,
+    /// Why the workspace could not be reached.
+    pub dial_failure: DialFailure,
+    /// Its entry among what is open.
+    pub live: Option<Entry>,
+    /// Counts it among the open WebSockets.
+    pub websocket: Option<Open>,
+    /// Why it was refused.
+    pub denied: Option<&'static str>,
+    /// The status it was answered with, where Pingora did not write the answer.
+    pub status: Option<u16>,
+}
+
+impl RequestContext {
+    /// Starts the notes of a request.
+    pub fn new() -> Self {
+        Self {
+            id: Uuid::now_v7().to_string(),
+            started: Instant::now(),
+            client: None,
+            kind: Kind::Unknown,
+            host: String::new(),
+            permit: None,
+            dial_failure: DialFailure::default(),
+            live: None,
+            websocket: None,
+            denied: None,
+            status: None,
+        }
+    }
+}
+
+impl Default for RequestContext {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,497 @@
+//! What we say ourselves: every answer that does not come from an upstream, in one place.
+//!
+//! A [`Reply`] says what happened. It becomes a page for people and JSON for programs, with the
+//! same status and code. What a client must not learn, such as whether a workspace exists, is not
+//! in a reply to begin with.
+
+use http::HeaderName;
+use http::header::{
+    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION,
+    REFERRER_POLICY, RETRY_AFTER, SET_COOKIE, VARY, X_CONTENT_TYPE_OPTIONS,
+};
+use pingora_core::Result;
+use pingora_http::ResponseHeader;
+use serde_json::json;
+
+use crate::headers::Policies;
+
+const LAYOUT: &str = include_str!("pages/layout.html");
+
+/// How often a page that waits looks again.
+const REFRESH_SECONDS: u32 = 2;
+
+/// What happened to a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reply {
+    /// Go there, with these cookies.
+    Redirect {
+        /// Where.
+        location: String,
+        /// `Set-Cookie` values.
+        cookies: Vec<String>,
+    },
+    /// There is no valid session, and the request is none to redirect.
+    Unauthenticated,
+    /// The session is valid, but the request comes from another origin.
+    OtherOrigin,
+    /// No such host or path.
+    NotFound,
+    /// The host is not one of this site's.
+    Misdirected,
+    /// The request makes no sense.
+    BadRequest,
+    /// The request's head is too large.
+    HeadTooLarge,
+    /// The client stopped in the middle of its request.
+    RequestTimeout,
+    /// The method is not allowed here.
+    MethodNotAllowed,
+    /// The sign-in to a workspace host did not succeed; it can be begun anew at `retry`.
+    SignInFailed {
+        /// Where to begin anew.
+        retry: String,
+    },
+    /// The workspace does not run; `control` is the page that can start it.
+    Stopped {
+        /// The page.
+        control: String,
+    },
+    /// The workspace is being stopped.
+    Stopping {
+        /// The page that can start it again.
+        control: String,
+    },
+    /// The workspace is being started.
+    Starting,
+    /// The workspace's last start or run ended badly.
+    Failed {
+        /// Why, for people.
+        reason: String,
+        /// The page that can start it again.
+        control: String,
+    },
+    /// Nobody listens on a port of the workspace.
+    PortClosed {
+        /// The port.
+        port: u16,
+    },
+    /// The workspace should run, but does not answer.
+    WorkspaceUnreachable {
+        /// The page that says more.
+        control: String,
+    },
+    /// The workspace took too long.
+    WorkspaceSilent,
+    /// `web` is away.
+    ControlPlaneAway,
+    /// The gateway has not heard yet who may do what.
+    NotReady,
+    /// Something of ours went wrong.
+    Internal,
+}
+
+/// The parts of a page.
+struct Page<'a> {
+    heading: &'a str,
+    text: String,
+    reason: Option<&'a str>,
+    action: Option<(&'a str, &'a str)>,
+    is_waiting: bool,
+}
+
+impl Reply {
+    /// Returns the status.
+    pub fn status(&self) -> u16 {
+        match self {
+            Self::Redirect { .. } => 303,
+            Self::Unauthenticated => 401,
+            Self::OtherOrigin => 403,
+            Self::NotFound => 404,
+            Self::MethodNotAllowed => 405,
+            Self::Misdirected => 421,
+            Self::BadRequest | Self::SignInFailed { .. } => 400,
+            Self::HeadTooLarge => 431,
+            Self::RequestTimeout => 408,
+            Self::PortClosed { .. } | Self::WorkspaceUnreachable { .. } => 502,
+            Self::WorkspaceSilent => 504,
+            Self::Stopped { .. }
+            | Self::Stopping { .. }
+            | Self::Starting
+            | Self::Failed { .. }
+            | Self::ControlPlaneAway
+            | Self::NotReady => 503,
+            Self::Internal => 500,
+        }
+    }
+
+    /// Returns the stable code that programs can act on.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Redirect { .. } => "redirect",
+            Self::Unauthenticated => "unauthenticated",
+            Self::OtherOrigin => "other_origin",
+            Self::NotFound => "not_found",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::Misdirected => "unknown_host",
+            Self::BadRequest => "bad_request",
+            Self::SignInFailed { .. } => "sign_in_failed",
+            Self::HeadTooLarge => "header_too_large",
+            Self::RequestTimeout => "request_timeout",
+            Self::PortClosed { .. } => "port_closed",
+            Self::WorkspaceUnreachable { .. } => "workspace_unreachable",
+            Self::WorkspaceSilent => "workspace_silent",
+            Self::Stopped { .. } => "workspace_stopped",
+            Self::Stopping { .. } => "workspace_stopping",
+            Self::Starting => "workspace_starting",
+            Self::Failed { .. } => "workspace_failed",
+            Self::ControlPlaneAway => "control_plane_unavailable",
+            Self::NotReady => "gateway_not_ready",
+            Self::Internal => "internal",
+        }
+    }
+
+    fn page(&self) -> Page<'_> {
+        let say = |heading, text: &str| Page {
+            heading,
+            text: text.to_owned(),
+            reason: None,
+            action: None,
+            is_waiting: false,
+        };
+        let wait = |heading, text: &str| Page {
+            is_waiting: true,
+            ..say(heading, text)
+        };
+        match self {
+            Self::Redirect { .. } => say("Moving on", "This page is elsewhere."),
+            Self::Unauthenticated => say(
+                "You are not signed in here",
+                "Open this address in a browser tab to sign in, then try again.",
+            ),
+            Self::OtherOrigin => say(
+                "This request came from another site",
+                "A page of another origin tried to act in your name, so it was refused.",
+            ),
+            Self::NotFound => say(
+                "There is nothing here",
+                "The address may be mistyped, or you may not have access to it.",
+            ),
+            Self::MethodNotAllowed => {
+                say("That is not possible here", "This method is not allowed.")
+            }
+            Self::Misdirected => say(
+                "This site is not served here",
+                "The address leads to this server, but the server does not know its name. Check \
+                 the domain and the port.",
+            ),
+            Self::BadRequest => say(
+                "This request makes no sense",
+                "It is not valid HTTP, or its host is not a host name.",
+            ),
+            Self::HeadTooLarge => say(
+                "This request is too large",
+                "Its headers are larger than this server accepts. Clearing this site's cookies \
+                 usually helps.",
+            ),
+            Self::RequestTimeout => say(
+                "This request took too long",
+                "It stopped half way. Check the connection, then try again.",
+            ),
+            Self::SignInFailed { retry } => Page {
+                action: Some(("Try again", retry)),
+                ..say(
+                    "Signing in to this workspace did not work",
+                    "The sign-in took too long, was used before, or was begun in another browser.",
+                )
+            },
+            Self::Stopped { control } => Page {
+                action: Some(("Start it", control)),
+                ..say(
+                    "This workspace is stopped",
+                    "Your files are kept. Start it to go on where you were.",
+                )
+            },
+            Self::Stopping { control } => Page {
+                action: Some(("Go to the workspace", control)),
+                ..wait("This workspace is stopping", "Your files are being kept.")
+            },
+            Self::Starting => wait(
+                "Your workspace is starting",
+                "This page opens it as soon as it is ready.",
+            ),
+            Self::Failed { reason, control } => Page {
+                reason: Some(reason),
+                action: Some(("See what happened", control)),
+                ..say(
+                    "This workspace could not run",
+                    "Your files are kept. You can start it again.",
+                )
+            },
+            Self::PortClosed { port } => say(
+                "Nothing listens on this port",
+                &format!(
+                    "No program in the workspace listens on port {port}. Start one that does, on \
+                     127.0.0.1 or on all addresses, then reload this page."
+                ),
+            ),
+            Self::WorkspaceUnreachable { control } => Page {
+                action: Some(("Go to the workspace", control)),
+                ..say(
+                    "This workspace does not answer",
+                    "It may have just stopped or run out of memory. Reload this page, or look at \
+                     its log.",
+                )
+            },
+            Self::WorkspaceSilent => say(
+                "This workspace took too long",
+                "It accepted the request but did not answer in time. Reload this page to try again.",
+            ),
+            Self::ControlPlaneAway => wait(
+                "Kalpana is restarting",
+                "The control plane does not answer right now. Running workspaces go on. This page \
+                 tries again by itself.",
+            ),
+            Self::NotReady => wait(
+                "Kalpana is starting",
+                "It will be ready in a moment. This page tries again by itself.",
+            ),
+            Self::Internal => say("Something went wrong", "Reload this page to try again."),
+        }
+    }
+
+    /// Writes the answer: its head, which still lacks a site's own headers, and its body.
+    ///
+    /// # Errors
+    /// Pingora's, when a value is no header value.
+    pub fn write(
+        &self,
+        policies: &Policies,
+        request_id: &str,
+        is_for_people: bool,
+    ) -> Result<(ResponseHeader, String)> {
+        let page = self.page();
+        let body = if matches!(self, Self::Redirect { .. }) {
+            String::new()
+        } else if is_for_people {
+            page.render(request_id)
+        } else {
+            json!({ "error": {
+                "code": self.code(),
+                "message": page.heading,
+                "hint": page.text,
+                "request_id": request_id,
+            }})
+            .to_string()
+        };
+        let mut head = ResponseHeader::build(self.status(), Some(12))?;
+        let mut set = |name: HeaderName, value: &str| head.insert_header(name, value);
+        set(CONTENT_LENGTH, &body.len().to_string())?;
+        set(CACHE_CONTROL, "no-store")?;
+        set(VARY, "Cookie, Sec-Fetch-Mode, Accept")?;
+        set(X_CONTENT_TYPE_OPTIONS, "nosniff")?;
+        set(REFERRER_POLICY, "no-referrer")?;
+        if !body.is_empty() {
+            let kind = if is_for_people {
+                "text/html; charset=utf-8"
+            } else {
+                "application/json"
+            };
+            set(CONTENT_TYPE, kind)?;
+            let ancestors = policies
+                .frame_ancestors()
+                .to_str()
+                .unwrap_or("frame-ancestors 'none'");
+            let policy = format!(
+                "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; {ancestors}"
+            );
+            set(CONTENT_SECURITY_POLICY, &policy)?;
+        }
+        if self.status() == 503 {
+            set(RETRY_AFTER, &REFRESH_SECONDS.to_string())?;
+        }
+        if let Self::Redirect { location, cookies } = self {
+            set(LOCATION, location)?;
+            for cookie in cookies {
+                head.append_header(SET_COOKIE, cookie)?;
+            }
+        }
+        policies.ours(&mut head, request_id)?;
+        Ok((head, body))
+    }
+}
+
+impl Page<'_> {
+    fn render(&self, request_id: &str) -> String {
+        let refresh = if self.is_waiting {
+            format!("<meta http-equiv=\"refresh\" content=\"{REFRESH_SECONDS}\">\n")
+        } else {
+            String::new()
+        };
+        let waiting = if self.is_waiting {
+            "<div class=\"waiting\" role=\"status\" aria-label=\"Waiting\"></div>\n"
+        } else {
+            ""
+        };
+        let reason = self.reason.map_or_else(String::new, |reason| {
+            format!("<p class=\"reason\">{}</p>\n", escape(reason))
+        });
+        // The page may stand in the control plane's frame, where a link must leave the frame.
+        let action = self.action.map_or_else(String::new, |(label, href)| {
+            let (label, href) = (escape(label), escape(href));
+            format!("<a class=\"action\" href=\"{href}\" target=\"_top\">{label}</a>\n")
+        });
+        fill(
+            LAYOUT,
+            &[
+                ("refresh", &refresh),
+                ("waiting", waiting),
+                ("title", &escape(self.heading)),
+                ("heading", &escape(self.heading)),
+                ("text", &escape(&self.text)),
+                ("reason", &reason),
+                ("action", &action),
+                ("request_id", &escape(request_id)),
+            ],
+        )
+    }
+}
+
+/// Puts values in the places of a template, in one pass: a value is never looked at for places.
+fn fill(template: &str, values: &[(&str, &str)]) -> String {
+    let mut filled = String::with_capacity(template.len() + 256);
+    let mut rest = template;
+    while let Some(at) = rest.find('{') {
+        filled.push_str(&rest[..at]);
+        rest = &rest[at..];
+        let place = values.iter().find_map(|(name, value)| {
+            let after = rest[1..].strip_prefix(name)?.strip_prefix('}')?;
+            Some((*value, after))
+        });
+        match place {
+            Some((value, after)) => {
+                filled.push_str(value);
+                rest = after;
+            }
+            None => {
+                filled.push('{');
+                rest = &rest[1..];
+            }
+        }
+    }
+    filled.push_str(rest);
+    filled
+}
+
+fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\'' => escaped.push_str("&#39;"),
+            other => escaped.push(other),
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use kalpana_config::{Config, Site};
+
+    use super::*;
+
+    fn write(reply: &Reply, is_for_people: bool) -> (ResponseHeader, String) {
+        let mut config = Config::default();
+        config.server.data_dir = Some("/data".into());
+        let site = Site::resolve(&config, false, None).unwrap();
+        reply
+            .write(&Policies::new(&site), "the-request-id", is_for_people)
+            .unwrap()
+    }
+
+    fn control() -> String {
+        "https://kalpana.localhost:8443/workspace/abcdefghij01".to_owned()
+    }
+
+    fn all() -> Vec<Reply> {
+        vec![
+            Reply::Unauthenticated,
+            Reply::OtherOrigin,
+            Reply::NotFound,
+            Reply::Misdirected,
+            Reply::BadRequest,
+            Reply::HeadTooLarge,
+            Reply::RequestTimeout,
+            Reply::MethodNotAllowed,
+            Reply::SignInFailed {
+                retry: "https://x/".to_owned(),
+            },
+            Reply::Stopped { control: control() },
+            Reply::Stopping { control: control() },
+            Reply::Starting,
+            Reply::Failed {
+                reason: "the image <b>is</b> missing".to_owned(),
+                control: control(),
+            },
+            Reply::PortClosed { port: 3000 },
+            Reply::WorkspaceUnreachable { control: control() },
+            Reply::WorkspaceSilent,
+            Reply::ControlPlaneAway,
+            Reply::NotReady,
+            Reply::Internal,
+        ]
+    }
+
+    #[test]
+    fn what_people_and_programs_are_told() {
+        let told: Vec<_> = all()
+            .iter()
+            .map(|reply| {
+                let (head, body) = write(reply, false);
+                let error: serde_json::Value = serde_json::from_str(&body).unwrap();
+                format!(
+                    "{} {}: {} {}",
+                    head.status.as_u16(),
+                    error["error"]["code"].as_str().unwrap(),
+                    error["error"]["message"].as_str().unwrap(),
+                    error["error"]["hint"].as_str().unwrap(),
+                )
+            })
+            .collect();
+        insta::assert_snapshot!(told.join("\n"));
+    }
+
+    #[test]
+    fn a_page_is_whole_and_needs_nothing_from_elsewhere() {
+        for reply in all() {
+            let (head, body) = write(&reply, true);
+            assert!(body.contains("the-request-id"), "{reply:?}");
+            assert!(
+                !body.contains("{heading}") && !body.contains("src="),
+                "{reply:?}"
+            );
+            assert!(!body.contains("<b>is</b>"), "escaped");
+            let is_waiting = body.contains("http-equiv=\"refresh\"");
+            assert!(
+                !is_waiting || head.status == 503,
+                "only what may change is looked at again"
+            );
+            assert_eq!(head.headers["content-length"], body.len().to_string());
+            let policy = head.headers["content-security-policy"].to_str().unwrap();
+            assert!(policy.starts_with("default-src 'none'"));
+        }
+        insta::assert_snapshot!(write(&Reply::Stopped { control: control() }, true).1);
+    }
+
+    #[test]
+    fn values_cannot_name_places_of_the_template() {
+        let reply = Reply::Failed {
+            reason: "{request_id}{action}".to_owned(),
+            control: control(),
+        };
+        assert!(write(&reply, true).1.contains("{request_id}{action}</p>"));
+    }
+}

@@ -1,0 +1,236 @@
+//! Puts the gateway together, and runs it.
+
+use std::os::unix::fs::DirBuilderExt;
+use std::sync::Arc;
+
+use kalpana_auth::ticket::UsedTickets;
+use kalpana_auth::workspace_session::{self, KeyRing};
+use kalpana_certs::Certs;
+use kalpana_link::Client;
+use kalpana_link::feed::follow;
+use pingora_core::apps::HttpServerOptions;
+use pingora_core::protocols::http::v2::server::default_h2_options;
+use pingora_core::server::configuration::ServerConf;
+use pingora_proxy::HttpProxy;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::error::Error;
+use crate::headers::Policies;
+use crate::host::Hosts;
+use crate::listener::{self, Deadlines};
+use crate::live::{Live, Upstreams};
+use crate::metrics::Metrics;
+use crate::plain::{self, Plain};
+use crate::proxy::Proxy;
+use crate::routes::Routes;
+use crate::sessions::Sessions;
+use crate::upstream::Upstream;
+use crate::{Bound, Dependencies};
+
+/// Idle upstream connections that are kept, per thread.
+const POOL_PER_THREAD: usize = 128;
+
+/// Runs the gateway until `shutdown`, then drains.
+///
+/// Runs inside the Tokio runtime that it is called in.
+///
+/// # Errors
+/// [`Error`] when it cannot start: a port is taken, a directory cannot be written, a certificate
+/// cannot be used.
+pub async fn run(deps: Dependencies, shutdown: CancellationToken) -> Result<(), Error> {
+    // The first thing in every main already; here for whoever embeds the gateway without one.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+
+    let metrics = Metrics::register(&deps.registry).map_err(Error::Metrics)?;
+    let tls = listener::bind(deps.config.listen, "gateway.listen")?;
+    let plain = match deps.config.listen_http {
+        Some(address) => Some(listener::bind(address, "gateway.listen_http")?),
+        None => None,
+    };
+    let keys = session_keys(&deps)?;
+    let certs = Certs::open(
+        &deps.site,
+        &deps.certs,
+        &deps.registry,
+        Arc::clone(&deps.clock),
+    )?;
+    let server_config = listener::server_config(certs.resolver())?;
+    announce(&deps, &tls, plain.as_ref());
+
+    let live = Arc::new(Live::default());
+    let routes = Arc::new(Routes::new(metrics.clone()));
+    let sessions = Arc::new(Sessions::new(Arc::clone(&live), metrics.clone()));
+    let proxy = proxy(&deps, keys, live, &routes, &sessions, &metrics);
+    let deadlines = Deadlines {
+        handshake: deps.config.handshake_timeout.0,
+        first_byte: deps.config.first_byte_timeout.0,
+        drain: deps.config.drain_timeout.0,
+    };
+
+    // The feeds are followed until the last connection has ended: a session that ends while we
+    // drain must still be cut.
+    let drained = CancellationToken::new();
+    let background = async {
+        tokio::join!(
+            certs.keep(drained.clone()),
+            follow_routes(&deps, &routes, &drained),
+            follow_sessions(&deps, &sessions, &drained),
+            tell_ready(&deps.ready, &routes, &sessions, &shutdown),
+        );
+    };
+    let foreground = async {
+        let redirect = async {
+            if let Some(plain) = plain {
+                let site = Arc::new(Plain::new(deps.site.clone()));
+                plain::serve(plain, site, shutdown.clone()).await;
+            }
+        };
+        tokio::join!(
+            listener::serve(
+                tls,
+                server_config,
+                proxy,
+                deadlines,
+                metrics.clone(),
+                shutdown.clone()
+            ),
+            redirect,
+        );
+        drained.cancel();
+    };
+    tokio::join!(background, foreground);
+    Ok(())
+}
+
+fn session_keys(deps: &Dependencies) -> Result<KeyRing, Error> {
+    let path = deps.site.gateway_dir();
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&path)
+        .map_err(|source| Error::Directory {
+            path: path.clone(),
+            source,
+        })?;
+    KeyRing::load_or_create(&path.join("session.key")).map_err(Error::SessionKey)
+}
+
+fn announce(deps: &Dependencies, tls: &TcpListener, plain: Option<&TcpListener>) {
+    let bound = Bound {
+        tls: tls.local_addr().unwrap_or(deps.config.listen),
+        plain: plain.and_then(|plain| plain.local_addr().ok()),
+    };
+    tracing::info!(
+        listen.tls = %bound.tls,
+        "serving {} on {}",
+        deps.site.base_url(),
+        bound.tls
+    );
+    if deps.site.is_single_domain() && !deps.site.domain.ends_with(".localhost") {
+        tracing::warn!(
+            "workspaces are below the control plane's own domain, so a hostile workspace can \
+             disturb its cookies; server.workspace_domain names a second domain"
+        );
+    }
+    deps.bound.send_replace(Some(bound));
+}
+
+fn proxy(
+    deps: &Dependencies,
+    keys: KeyRing,
+    live: Arc<Live>,
+    routes: &Arc<Routes>,
+    sessions: &Arc<Sessions>,
+    metrics: &Metrics,
+) -> Arc<HttpProxy<Proxy>> {
+    let upstreams = Arc::new(Upstreams::default());
+    let proxy = Proxy {
+        hosts: Hosts::new(&deps.site),
+        policies: Policies::new(&deps.site),
+        upstream: Upstream::new(&deps.site, Arc::clone(&deps.clock), Arc::clone(&upstreams)),
+        site: deps.site.clone(),
+        routes: Arc::clone(routes),
+        sessions: Arc::clone(sessions),
+        live,
+        upstreams,
+        keys,
+        used: UsedTickets::default(),
+        token: deps.peers.token.clone(),
+        metrics: metrics.clone(),
+        clock: Arc::clone(&deps.clock),
+        head_limit: deps.config.header_limit_bytes,
+        quiet_limit: deps.config.keepalive_timeout.0,
+        session_lifetime: deps
+            .config
+            .session_lifetime
+            .0
+            .min(workspace_session::LIFETIME),
+    };
+    let threads = match deps.config.threads {
+        0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        threads => threads,
+    };
+    let conf = ServerConf {
+        threads,
+        upstream_keepalive_pool_size: POOL_PER_THREAD * threads,
+        ..ServerConf::default()
+    };
+    let mut http = HttpProxy::new(proxy, Arc::new(conf));
+    let mut h2 = default_h2_options();
+    let head_limit = u32::try_from(deps.config.header_limit_bytes).unwrap_or(u32::MAX);
+    h2.max_header_list_size(head_limit);
+    http.h2_options = Some(h2);
+    let mut options = HttpServerOptions::default();
+    options.h2_idle_timeout = Some(deps.config.keepalive_timeout.0);
+    http.server_options = Some(options);
+    http.handle_init_modules();
+    Arc::new(http)
+}
+
+async fn follow_routes(deps: &Dependencies, routes: &Arc<Routes>, until: &CancellationToken) {
+    let socket = deps.site.orchestrator_socket();
+    let client = Client::new("orchestrator", socket, deps.peers.token.clone());
+    follow(client, "/v1/routes", &reader(), &**routes, until.clone()).await;
+}
+
+async fn follow_sessions(deps: &Dependencies, sessions: &Arc<Sessions>, until: &CancellationToken) {
+    let socket = deps.site.web_internal_socket();
+    let client = Client::new("web", socket, deps.peers.token.clone());
+    follow(
+        client,
+        "/v1/sessions",
+        &reader(),
+        &**sessions,
+        until.clone(),
+    )
+    .await;
+}
+
+/// Names this process among a feed's readers.
+fn reader() -> String {
+    format!("gateway-{:08x}", rand::random::<u32>())
+}
+
+/// Says that workspaces can be served once both feeds were heard, and that they cannot any more
+/// when the gateway stops.
+async fn tell_ready(
+    ready: &watch::Sender<bool>,
+    routes: &Routes,
+    sessions: &Sessions,
+    shutdown: &CancellationToken,
+) {
+    let both_heard = async {
+        let (mut routes, mut sessions) = (routes.heard(), sessions.heard());
+        let _ = routes.wait_for(|heard| *heard).await;
+        let _ = sessions.wait_for(|heard| *heard).await;
+    };
+    tokio::select! {
+        () = shutdown.cancelled() => return,
+        () = both_heard => {}
+    }
+    ready.send_replace(true);
+    shutdown.cancelled().await;
+    ready.send_replace(false);
+}

@@ -1,0 +1,119 @@
+//! What `web` says of people and keys: who signs tickets, and which sessions have ended.
+//!
+//! Until the first snapshot was heard nothing may be judged. After that the last word stays in
+//! force however long `web` is silent: an ended session stays ended.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use arc_swap::ArcSwapOption;
+use dashmap::DashSet;
+use kalpana_auth::ticket::TicketVerifier;
+use kalpana_domain::id::SessionId;
+use kalpana_link::feed::Follow;
+use kalpana_protocol::sessions::{RevokedSession, SessionChange, SessionState};
+use tokio::sync::watch;
+
+use crate::live::Live;
+use crate::metrics::Metrics;
+
+/// The sessions that have ended, and the keys of tickets.
+#[derive(Debug)]
+pub struct Sessions {
+    revoked: DashSet<SessionId>,
+    verifier: ArcSwapOption<TicketVerifier>,
+    is_heard: AtomicBool,
+    heard: watch::Sender<bool>,
+    live: Arc<Live>,
+    metrics: Metrics,
+}
+
+impl Sessions {
+    /// Knows nothing yet; cuts in `live` what a session that ends has open.
+    pub fn new(live: Arc<Live>, metrics: Metrics) -> Self {
+        Self {
+            revoked: DashSet::new(),
+            verifier: ArcSwapOption::empty(),
+            is_heard: AtomicBool::new(false),
+            heard: watch::Sender::new(false),
+            live,
+            metrics,
+        }
+    }
+
+    /// Tells whether a session has ended.
+    pub fn is_revoked(&self, session: SessionId) -> bool {
+        self.revoked.contains(&session)
+    }
+
+    /// Returns what verifies tickets; `None` while no key is known.
+    pub fn verifier(&self) -> Option<Arc<TicketVerifier>> {
+        self.verifier.load_full()
+    }
+
+    /// Tells whether a first snapshot was heard.
+    pub fn is_heard(&self) -> bool {
+        self.is_heard.load(Ordering::Acquire)
+    }
+
+    /// Returns a watch that becomes true with the first snapshot.
+    pub fn heard(&self) -> watch::Receiver<bool> {
+        self.heard.subscribe()
+    }
+
+    /// Enters the end of a session first and cuts afterwards: a request that is just being let in
+    /// either sees the entry or is seen by the cut.
+    fn revoke(&self, ended: &RevokedSession) -> Option<SessionId> {
+        let Ok(session) = SessionId::parse(&ended.session) else {
+            tracing::error!("web revoked a session whose id cannot be read");
+            return None;
+        };
+        if self.revoked.insert(session) {
+            let cut = self.live.cut(session);
+            tracing::info!(
+                connections = cut,
+                "a session ended; cut {cut} open connections"
+            );
+        }
+        Some(session)
+    }
+
+    fn keys(&self, keys: &[String]) {
+        match TicketVerifier::new(keys) {
+            Ok(verifier) => self.verifier.store(Some(Arc::new(verifier))),
+            Err(error) => {
+                tracing::error!("web published ticket keys that cannot be read: {error}");
+                self.verifier.store(None);
+            }
+        }
+    }
+}
+
+impl Follow for Sessions {
+    type State = SessionState;
+    type Change = SessionChange;
+
+    fn snapshot(&self, state: SessionState) {
+        self.keys(&state.ticket_keys);
+        let ended = state.revoked_sessions.iter();
+        let ended: HashSet<SessionId> = ended.filter_map(|ended| self.revoke(ended)).collect();
+        // What is no longer listed is past the life of any session that came from it.
+        self.revoked.retain(|session| ended.contains(session));
+        self.is_heard.store(true, Ordering::Release);
+        self.heard.send_replace(true);
+    }
+
+    fn change(&self, change: SessionChange) {
+        match change {
+            SessionChange::Revoked { session } => {
+                self.revoke(&session);
+            }
+            SessionChange::TicketKeys { ticket_keys } => self.keys(&ticket_keys),
+        }
+    }
+
+    fn connected(&self, is_connected: bool) {
+        self.metrics.feed("sessions", is_connected);
+    }
+}

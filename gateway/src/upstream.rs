@@ -1,0 +1,210 @@
+//! From a permit to a connection: who is dialled, how, and which connections may be shared.
+//!
+//! Pingora pools idle connections by the peer's address and its group. The address is the bridge's
+//! socket, which is one workspace's; the group is the workspace's generation and the surface that
+//! the preamble asked for, because what is behind a connection was settled when it was opened.
+
+use std::fmt;
+use std::os::fd::AsRawFd;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use kalpana_bridge_client::{Bridge, ConnectError};
+use kalpana_config::Site;
+use kalpana_domain::address::Surface;
+use kalpana_domain::clock::Clock;
+use kalpana_protocol::preamble::Target as BridgeTarget;
+use pingora_core::connectors::l4::Connect;
+use pingora_core::protocols::l4::socket::SocketAddr;
+use pingora_core::protocols::l4::stream::Stream;
+use pingora_core::upstreams::peer::{HttpPeer, Tracer, Tracing};
+use pingora_core::{Error, ErrorType, Result};
+use tokio::net::UnixStream;
+
+use crate::authorize::Permit;
+use crate::live::{Handle, Upstreams};
+use crate::request::DialFailure;
+use crate::routes;
+
+/// Longest wait for the bridge's answer to a preamble. The bridge may be waiting for the editor.
+const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+
+/// How long an idle connection is kept. code-server closes its own after 5 s; to be later than it
+/// would be to lose a request now and then.
+const IDLE_LIMIT: Duration = Duration::from_secs(4);
+
+/// How long `web` may take to accept a connection.
+const WEB_CONNECT_LIMIT: Duration = Duration::from_secs(5);
+
+/// Makes peers.
+pub struct Upstream {
+    web_socket: String,
+    clock: Arc<dyn Clock>,
+    upstreams: Arc<Upstreams>,
+}
+
+impl Upstream {
+    /// Makes peers for the sockets of `site`.
+    pub fn new(site: &Site, clock: Arc<dyn Clock>, upstreams: Arc<Upstreams>) -> Self {
+        Self {
+            web_socket: site.web_socket().to_string_lossy().into_owned(),
+            clock,
+            upstreams,
+        }
+    }
+
+    /// Returns the peer behind the base domain.
+    ///
+    /// # Errors
+    /// Pingora's, when the socket's path is none.
+    pub fn web(&self) -> Result<Box<HttpPeer>> {
+        let mut peer = HttpPeer::new_uds(&self.web_socket, false, String::new())?;
+        peer.options.connection_timeout = Some(WEB_CONNECT_LIMIT);
+        peer.options.idle_timeout = Some(IDLE_LIMIT);
+        Ok(Box::new(peer))
+    }
+
+    /// Returns the peer that a permit allows to reach. Why it could not be dialled is left in
+    /// `failure`.
+    ///
+    /// There is no limit on reading: an event stream may be quiet for hours.
+    ///
+    /// # Errors
+    /// Pingora's, when the socket's path is none.
+    pub fn workspace(&self, permit: &Permit, failure: &DialFailure) -> Result<Box<HttpPeer>> {
+        let bridge = permit.bridge();
+        let path = bridge.socket.to_string_lossy();
+        let mut peer = HttpPeer::new_uds(&path, false, String::new())?;
+        peer.group_key = group(bridge.generation, permit.surface());
+        let opening = Arc::new(Opening {
+            upstreams: Arc::clone(&self.upstreams),
+            opened: OnceLock::new(),
+        });
+        peer.options.idle_timeout = Some(IDLE_LIMIT);
+        peer.options.tracer = Some(Tracer(Box::new(Trace(Arc::clone(&opening)))));
+        peer.options.custom_l4 = Some(Arc::new(Dialer {
+            bridge: bridge.clone(),
+            target: routes::bridge_target(permit.surface()),
+            clock: Arc::clone(&self.clock),
+            failure: Arc::clone(failure),
+            opening,
+        }));
+        Ok(Box::new(peer))
+    }
+}
+
+impl fmt::Debug for Upstream {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Upstream").finish_non_exhaustive()
+    }
+}
+
+/// Returns a number that no other generation or surface of the same workspace has.
+fn group(generation: u64, surface: Surface) -> u64 {
+    let surface = match surface {
+        Surface::Editor => 0,
+        Surface::Port(port) => u64::from(port),
+    };
+    (generation << 16) | surface
+}
+
+/// Connects to a bridge and has it open the target.
+struct Dialer {
+    bridge: Bridge,
+    target: BridgeTarget,
+    clock: Arc<dyn Clock>,
+    failure: DialFailure,
+    opening: Arc<Opening>,
+}
+
+impl fmt::Debug for Dialer {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Dialer")
+            .field("workspace", &self.bridge.workspace)
+            .field("target", &self.target)
+            .finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Connect for Dialer {
+    async fn connect(&self, _address: &SocketAddr) -> Result<Stream> {
+        let connected = self
+            .bridge
+            .connect(self.target, self.clock.now(), CONNECT_LIMIT)
+            .await;
+        let stream = match connected {
+            Ok(stream) => stream,
+            Err(error) => {
+                let kind = match error {
+                    ConnectError::Timeout => ErrorType::ConnectTimedout,
+                    _ => ErrorType::ConnectRefused,
+                };
+                let text = format!("cannot reach workspace {}: {error}", self.bridge.workspace);
+                *self.failure.lock().expect("no holder panics") = Some(error);
+                return Error::e_explain(kind, text);
+            }
+        };
+        let stream = self.opening.remember(stream).map_err(|error| {
+            Error::because(ErrorType::SocketError, "duplicating a descriptor", error)
+        })?;
+        Ok(stream.into())
+    }
+}
+
+/// A connection from when it is opened until it is closed, whichever requests it serves meanwhile.
+#[derive(Debug)]
+struct Opening {
+    upstreams: Arc<Upstreams>,
+    opened: OnceLock<(i32, Arc<Handle>)>,
+}
+
+impl Opening {
+    fn remember(&self, stream: UnixStream) -> std::io::Result<UnixStream> {
+        let stream = stream.into_std()?;
+        let duplicate = stream.try_clone()?;
+        let number = stream.as_raw_fd();
+        let handle = self.upstreams.opened(number, duplicate);
+        // Each peer opens one connection at most; were it two, the later would merely not be cut.
+        let _ = self.opened.set((number, handle));
+        UnixStream::from_std(stream)
+    }
+}
+
+/// Tells [`Opening`] that its connection is about to be closed.
+#[derive(Debug)]
+struct Trace(Arc<Opening>);
+
+impl Tracing for Trace {
+    fn on_connected(&self) {}
+
+    fn on_disconnected(&self) {
+        if let Some((number, handle)) = self.0.opened.get() {
+            self.0.upstreams.closed(*number, handle);
+        }
+    }
+
+    fn boxed_clone(&self) -> Box<dyn Tracing> {
+        Box::new(Trace(Arc::clone(&self.0)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn generations_and_surfaces_never_share_a_group() {
+        let groups = [
+            group(1, Surface::Editor),
+            group(1, Surface::Port(1024)),
+            group(1, Surface::Port(65535)),
+            group(2, Surface::Editor),
+            group(2, Surface::Port(1024)),
+        ];
+        let distinct: std::collections::HashSet<_> = groups.iter().collect();
+        assert_eq!(distinct.len(), groups.len());
+    }
+}

@@ -1,0 +1,228 @@
+//! A stand-in for a workspace: a bridge that speaks the real preamble, and behind it a server that
+//! writes down every byte it is sent.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+
+use futures_util::{SinkExt, StreamExt};
+use kalpana_domain::clock::Clock;
+use kalpana_protocol::preamble::{self, Audience, Denial, Target, Unverified};
+use tokio::io::{
+    AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader, ReadBuf,
+};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::task::JoinHandle;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tokio_tungstenite::tungstenite::protocol::Role;
+
+use crate::world::World;
+
+/// Nobody listens on this port of the stand-in.
+pub(crate) const CLOSED_PORT: u16 = 4000;
+
+/// What arrived over one connection.
+#[derive(Debug, Clone)]
+pub(crate) struct Arrived {
+    pub(crate) target: Target,
+    pub(crate) bytes: Arc<Mutex<Vec<u8>>>,
+}
+
+impl Arrived {
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.bytes.lock().unwrap()).into_owned()
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Bridge {
+    pub(crate) arrived: Arc<Mutex<Vec<Arrived>>>,
+    task: JoinHandle<()>,
+}
+
+impl Bridge {
+    /// Listens where the workspace's route says, for one generation.
+    pub(crate) fn start(world: &World, workspace: &'static str, generation: u64) -> Self {
+        let path = world.site.bridge_socket(workspace);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let _ = std::fs::remove_file(&path);
+        let listener = UnixListener::bind(path).unwrap();
+        let arrived = Arc::<Mutex<Vec<Arrived>>>::default();
+        let (clock, list) = (Arc::clone(&world.clock), Arc::clone(&arrived));
+        let task = tokio::spawn(async move {
+            let mut connections = tokio::task::JoinSet::new();
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                let now = u64::try_from(clock.now().as_second()).unwrap();
+                let list = Arc::clone(&list);
+                connections.spawn(async move {
+                    let mut stream = BufReader::new(stream);
+                    let mut line = Vec::new();
+                    stream.read_until(b'\n', &mut line).await.unwrap();
+                    let outcome = admit(&line, workspace, generation, now);
+                    let answer = preamble::answer(outcome.as_ref().map(|_| ()).map_err(|d| *d));
+                    stream.write_all(answer.as_bytes()).await.unwrap();
+                    if let Ok(target) = outcome {
+                        let bytes = Arc::default();
+                        list.lock().unwrap().push(Arrived {
+                            target,
+                            bytes: Arc::clone(&bytes),
+                        });
+                        // An ending connection is the tests' own doing.
+                        let _ = serve(BufReader::new(Recorded { stream, bytes })).await;
+                    }
+                });
+            }
+        });
+        Self { arrived, task }
+    }
+
+    /// Everything that arrived, over all connections in the order they were opened.
+    pub(crate) fn text(&self) -> String {
+        self.arrived
+            .lock()
+            .unwrap()
+            .iter()
+            .map(Arrived::text)
+            .collect()
+    }
+
+    pub(crate) fn targets(&self) -> Vec<String> {
+        self.arrived
+            .lock()
+            .unwrap()
+            .iter()
+            .map(|arrived| arrived.target.to_string())
+            .collect()
+    }
+}
+
+impl Drop for Bridge {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+fn admit(line: &[u8], workspace: &str, generation: u64, now: u64) -> Result<Target, Denial> {
+    let unverified = Unverified::parse(line).map_err(|_| Denial::Malformed)?;
+    assert_eq!(unverified.audience(), Audience::Gateway);
+    let key = World::key(workspace, generation);
+    let claims = unverified.verify(&key, workspace, generation, now)?;
+    match claims.target {
+        Target::Port(port) if port.get() == CLOSED_PORT => Err(Denial::Refused),
+        target => Ok(target),
+    }
+}
+
+struct Recorded {
+    stream: BufReader<UnixStream>,
+    bytes: Arc<Mutex<Vec<u8>>>,
+}
+
+impl AsyncRead for Recorded {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        self.bytes
+            .lock()
+            .unwrap()
+            .extend_from_slice(&buffer.filled()[before..]);
+        read
+    }
+}
+
+impl AsyncWrite for Recorded {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+/// Answers requests by their path, on one connection until it ends.
+async fn serve(mut stream: BufReader<Recorded>) -> io::Result<()> {
+    loop {
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            if stream.read_line(&mut head).await? == 0 {
+                return Ok(());
+            }
+        }
+        let path = head.split(' ').nth(1).unwrap_or_default();
+        let header = |name: &str| {
+            let mut lines = head.lines().filter_map(|line| line.split_once(": "));
+            lines
+                .find(|(field, _)| field.eq_ignore_ascii_case(name))
+                .map(|(_, value)| value)
+        };
+        match path.split('?').next().unwrap_or_default() {
+            "/ws" => {
+                let key =
+                    derive_accept_key(header("sec-websocket-key").unwrap_or_default().as_bytes());
+                let answer = format!(
+                    "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: {key}\r\n\r\n"
+                );
+                stream.write_all(answer.as_bytes()).await?;
+                let mut socket = WebSocketStream::from_raw_socket(stream, Role::Server, None).await;
+                while let Some(Ok(message)) = socket.next().await {
+                    if message.is_text() && socket.send(message).await.is_err() {
+                        break;
+                    }
+                }
+                return Ok(());
+            }
+            "/sse" => {
+                stream
+                    .write_all(
+                        b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n9\r\ndata: 1\n\n\r\n",
+                    )
+                    .await?;
+                // Quiet until the other side ends it.
+                stream.read_u8().await?;
+            }
+            "/hang" => {
+                stream.read_to_end(&mut Vec::new()).await?;
+                return Ok(());
+            }
+            "/die" => return Ok(()),
+            "/uninvited" => {
+                stream
+                    .write_all(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+                    .await?;
+            }
+            "/answers" => {
+                stream
+                    .write_all(
+                        b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nSet-Cookie: __Host-kws=evil; Path=/\r\nSet-Cookie: app=1; Domain=kalpana.localhost; Path=/\r\nAlt-Svc: h3=\":1\"\r\nClear-Site-Data: \"cookies\"\r\n\r\n",
+                    )
+                    .await?;
+            }
+            _ => {
+                let length = header("content-length").and_then(|length| length.parse().ok());
+                let mut body = vec![0; length.unwrap_or(0)];
+                stream.read_exact(&mut body).await?;
+                let answer = format!(
+                    "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {}\r\n\r\n{head}",
+                    head.len()
+                );
+                stream.write_all(answer.as_bytes()).await?;
+            }
+        }
+    }
+}

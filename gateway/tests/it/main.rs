@@ -1,0 +1,19 @@
+//! The gateway over real sockets: TLS from a client that trusts the local authority, real feeds, a
+//! stand-in for `web`, and stand-ins for bridges that speak the real preamble and write down every
+//! byte they are sent.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test may stop at the first surprise, its helpers too"
+)]
+
+mod bridge;
+mod client;
+mod isolation;
+mod limits;
+mod malformed;
+mod pages;
+mod sign_in;
+mod start;
+mod upgrade;
+mod world;

@@ -1,0 +1,141 @@
+//! What the owner sees when a workspace does not answer, and everybody when we do not.
+
+use http::StatusCode;
+use kalpana_protocol::routes::Target;
+
+use crate::bridge::{Bridge, CLOSED_PORT};
+use crate::client::{Answer, code, get, navigate, text};
+use crate::world::{MINE, Options, World};
+
+async fn page(world: &World, label: &str, path: &str, session: &str) -> Answer {
+    let mut request = navigate(&world.host(label), path);
+    request
+        .headers_mut()
+        .insert("cookie", session.parse().unwrap());
+    world.send(request).await
+}
+
+#[tokio::test]
+async fn the_owner_is_told_what_became_of_the_workspace() {
+    let world = World::start().await;
+    world.run_mine().await;
+    let session = world.sign_in(MINE, 1).await;
+    let control = format!("https://kalpana.localhost:8443/workspace/{MINE}");
+    for (target, expected, sentence) in [
+        (
+            Target::Stopped,
+            "workspace_stopped",
+            "This workspace is stopped",
+        ),
+        (
+            Target::Starting,
+            "workspace_starting",
+            "Your workspace is starting",
+        ),
+        (
+            Target::Stopping,
+            "workspace_stopping",
+            "This workspace is stopping",
+        ),
+        (
+            Target::Failed {
+                message: "no space left & <nothing> done".to_owned(),
+            },
+            "workspace_failed",
+            "no space left &amp; &lt;nothing&gt; done",
+        ),
+    ] {
+        let is_starting = target == Target::Starting;
+        world.route(MINE, world.user, 1, target).await;
+        let answer = page(&world, MINE, "/", &session).await;
+        assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert!(answer.headers().contains_key("retry-after"));
+        assert!(text(&answer).contains(sentence), "{}", text(&answer));
+        assert_eq!(text(&answer).contains(&control), !is_starting, "the way on");
+        let answer = world.send(get(&world.host(MINE), "/", &session)).await;
+        assert_eq!(code(&answer), expected);
+    }
+}
+
+#[tokio::test]
+async fn a_port_without_a_listener_is_named() {
+    let world = World::start().await;
+    let _bridge = Bridge::start(&world, MINE, 1);
+    world.run_mine().await;
+    let label = format!("{CLOSED_PORT}-{MINE}");
+    let session = world.sign_in(&label, 1).await;
+    let answer = page(&world, &label, "/", &session).await;
+    assert_eq!(answer.status(), StatusCode::BAD_GATEWAY);
+    assert!(
+        text(&answer).contains("listens on port 4000"),
+        "{}",
+        text(&answer)
+    );
+    let answer = world.send(get(&world.host(&label), "/", &session)).await;
+    assert_eq!(code(&answer), "port_closed");
+}
+
+#[tokio::test]
+async fn a_workspace_that_dies_gives_a_page_with_the_way_on() {
+    let world = World::start().await;
+    let bridge = Bridge::start(&world, MINE, 1);
+    world.run_mine().await;
+    let session = world.sign_in(MINE, 1).await;
+    for path in ["/die", "/uninvited"] {
+        let answer = page(&world, MINE, path, &session).await;
+        assert_eq!(answer.status(), StatusCode::BAD_GATEWAY, "{path}");
+        assert!(text(&answer).contains("does not answer"), "{path}");
+    }
+    drop(bridge);
+    let answer = page(&world, MINE, "/", &session).await;
+    assert_eq!(answer.status(), StatusCode::BAD_GATEWAY);
+    assert!(text(&answer).contains(&format!("/workspace/{MINE}")));
+    // A bridge that runs another generation is not the one that was meant.
+    let _restarted = Bridge::start(&world, MINE, 2);
+    let answer = world.send(get(&world.host(MINE), "/", &session)).await;
+    assert_eq!(
+        (answer.status().as_u16(), code(&answer)),
+        (502, "workspace_unreachable".to_owned())
+    );
+}
+
+#[tokio::test]
+async fn without_the_control_plane_workspaces_go_on() {
+    let world = World::with(Options {
+        web: false,
+        ..Options::default()
+    })
+    .await;
+    let _bridge = Bridge::start(&world, MINE, 1);
+    world.run_mine().await;
+    let session = world.sign_in(MINE, 1).await;
+    let base = world.site.base_host();
+    let answer = world.send(navigate(&base, "/")).await;
+    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(answer.headers().contains_key("retry-after"));
+    assert!(text(&answer).contains("Kalpana is restarting"));
+    let answer = world.send(get(&base, "/api/site", "")).await;
+    assert_eq!(code(&answer), "control_plane_unavailable");
+    let answer = world.send(get(&world.host(MINE), "/echo", &session)).await;
+    assert_eq!(answer.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn before_anything_was_heard_of_sessions_nothing_is_served() {
+    let world = World::with(Options {
+        session_feed: false,
+        ..Options::default()
+    })
+    .await;
+    let bridge = Bridge::start(&world, MINE, 1);
+    let answer = world.send(navigate(&world.host(MINE), "/")).await;
+    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(text(&answer).contains("Kalpana is starting"));
+    let answer = world.send(get(&world.site.base_host(), "/", "")).await;
+    assert_eq!(
+        answer.status(),
+        StatusCode::OK,
+        "the control plane judges for itself"
+    );
+    assert_eq!(bridge.text(), "");
+}

@@ -1,0 +1,317 @@
+//! A gateway with everything around it, torn down when dropped.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::Request as AxumRequest;
+use kalpana_auth::ticket::{Grant, TicketSigner};
+use kalpana_config::{Config, Site, Span};
+use kalpana_domain::clock::{Clock, ManualClock, SystemClock};
+use kalpana_domain::id::{Generation, SessionId, UserId, WorkspaceId};
+use kalpana_gateway::{Bound, Dependencies, Error, GatewayPeers};
+use kalpana_link::feed::{Publisher, State};
+use kalpana_link::{InternalToken, Listener, PeerPolicy};
+use kalpana_protocol::preamble::ConnectKey;
+use kalpana_protocol::routes::{Route, RouteChange, Target};
+use kalpana_protocol::sessions::{RevokedSession, SessionChange, SessionState};
+use prometheus::Registry;
+use serde::Serialize;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// Longest wait for anything. Nothing takes this long unless it is broken.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The workspace most tests are about, its neighbour, and one that does not exist.
+pub(crate) const MINE: &str = "abcdefghij01";
+pub(crate) const FOREIGN: &str = "abcdefghij02";
+pub(crate) const NOBODYS: &str = "abcdefghij03";
+
+#[derive(Debug, Clone, Serialize)]
+#[serde(transparent)]
+pub(crate) struct RouteTable(Vec<Route>);
+
+impl State for RouteTable {
+    type Change = RouteChange;
+    fn apply(&mut self, change: &RouteChange) {
+        let workspace = match change {
+            RouteChange::Upsert { route } => &route.workspace,
+            RouteChange::Remove { workspace } => workspace,
+        };
+        self.0.retain(|route| &route.workspace != workspace);
+        if let RouteChange::Upsert { route } = change {
+            self.0.push(route.clone());
+        }
+    }
+}
+
+#[derive(Debug, Clone, Serialize)]
+#[serde(transparent)]
+pub(crate) struct SessionTable(SessionState);
+
+impl State for SessionTable {
+    type Change = SessionChange;
+    fn apply(&mut self, change: &SessionChange) {
+        match change {
+            SessionChange::Revoked { session } => self.0.revoked_sessions.push(session.clone()),
+            SessionChange::TicketKeys { ticket_keys } => {
+                self.0.ticket_keys.clone_from(ticket_keys);
+            }
+        }
+    }
+}
+
+/// Which of the others are there, and how the gateway is set.
+pub(crate) struct Options {
+    pub(crate) web: bool,
+    pub(crate) session_feed: bool,
+    pub(crate) configure: fn(&mut Config),
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            web: true,
+            session_feed: true,
+            configure: |_| (),
+        }
+    }
+}
+
+pub(crate) struct World {
+    pub(crate) site: Site,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) registry: Registry,
+    pub(crate) bound: Bound,
+    pub(crate) user: UserId,
+    pub(crate) session: SessionId,
+    /// What `web` was sent, each request's head as text.
+    pub(crate) web_heard: Arc<Mutex<Vec<String>>>,
+    pub(crate) shutdown: CancellationToken,
+    pub(crate) gateway: Option<JoinHandle<Result<(), Error>>>,
+    pub(crate) routes: Publisher<RouteTable>,
+    pub(crate) sessions: Publisher<SessionTable>,
+    pub(crate) signer: TicketSigner,
+    others: CancellationToken,
+    _directory: tempfile::TempDir,
+}
+
+impl World {
+    pub(crate) async fn start() -> Self {
+        Self::with(Options::default()).await
+    }
+
+    pub(crate) async fn with(options: Options) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let mut config = Config::default();
+        config.server.data_dir = Some(directory.path().to_owned());
+        config.server.public_port = Some(8443);
+        config.gateway.listen = "127.0.0.1:0".parse().unwrap();
+        config.gateway.listen_http = Some("127.0.0.1:0".parse().unwrap());
+        config.gateway.drain_timeout = Span::seconds(1);
+        (options.configure)(&mut config);
+        let site = Site::resolve(&config, false, None).unwrap();
+        std::fs::create_dir_all(&site.run_dir).unwrap();
+        // TLS clients judge certificates by the machine's clock, so ours starts there.
+        let clock = Arc::new(ManualClock::new(SystemClock.now()));
+        let token = InternalToken::generate();
+        let others = CancellationToken::new();
+        let listen = |path: &std::path::Path, router: Router| {
+            let policy = PeerPolicy::same_user(Some(token.clone()));
+            let listener = Listener::bind(path, 0o600, policy).unwrap();
+            tokio::spawn(kalpana_link::server::serve(
+                listener,
+                router,
+                others.clone(),
+            ));
+        };
+
+        let signer = TicketSigner::load_or_create(&directory.path().join("ticket.key")).unwrap();
+        let routes = Publisher::new(RouteTable(Vec::new()));
+        let sessions = Publisher::new(SessionTable(SessionState {
+            ticket_keys: vec![signer.public_key().to_owned()],
+            revoked_sessions: Vec::new(),
+        }));
+        let orchestrator = Router::new().nest("/v1/routes", routes.router());
+        listen(&site.orchestrator_socket(), orchestrator);
+        if options.session_feed {
+            let internal = Router::new().nest("/v1/sessions", sessions.router());
+            listen(&site.web_internal_socket(), internal);
+        }
+        let web_heard = Arc::<Mutex<Vec<String>>>::default();
+        if options.web {
+            listen(&site.web_socket(), web(&web_heard));
+        }
+
+        let registry = Registry::new();
+        let (ready, mut is_ready) = watch::channel(false);
+        let (bound, mut is_bound) = watch::channel(None);
+        let shutdown = CancellationToken::new();
+        let dependencies = Dependencies {
+            site: site.clone(),
+            config: config.gateway.clone(),
+            certs: config.certs.clone(),
+            peers: GatewayPeers {
+                token: Some(token.clone()),
+            },
+            registry: registry.clone(),
+            clock: Arc::clone(&clock) as _,
+            ready,
+            bound,
+        };
+        let gateway = tokio::spawn(kalpana_gateway::run(dependencies, shutdown.clone()));
+        let bound = patient(is_bound.wait_for(Option::is_some))
+            .await
+            .unwrap()
+            .unwrap();
+        if options.session_feed {
+            patient(is_ready.wait_for(|ready| *ready)).await.unwrap();
+        }
+        Self {
+            site,
+            clock,
+            registry,
+            bound,
+            user: UserId::generate(),
+            session: SessionId::generate(),
+            web_heard,
+            shutdown,
+            gateway: Some(gateway),
+            routes,
+            sessions,
+            signer,
+            others,
+            _directory: directory,
+        }
+    }
+
+    pub(crate) fn host(&self, label: &str) -> String {
+        self.site.workspace_host(label)
+    }
+
+    pub(crate) fn origin(&self, label: &str) -> String {
+        self.site.workspace_url(label)
+    }
+
+    /// The key of one generation of one workspace, the same wherever it is asked for.
+    pub(crate) fn key(workspace: &str, generation: u64) -> ConnectKey {
+        let mut bytes = [7; 32];
+        bytes[..12].copy_from_slice(workspace.as_bytes());
+        bytes[12..20].copy_from_slice(&generation.to_be_bytes());
+        ConnectKey::from_bytes(bytes)
+    }
+
+    pub(crate) fn running(&self, workspace: &str, generation: u64) -> Target {
+        let socket = self.site.bridge_socket(workspace);
+        Target::Running {
+            socket: socket.to_str().unwrap().to_owned(),
+            peer_uid: rustix::process::geteuid().as_raw(),
+            key: kalpana_protocol::routes::ConnectKey(Self::key(workspace, generation).expose()),
+        }
+    }
+
+    /// Publishes a route and waits until the gateway has it.
+    pub(crate) async fn route(
+        &self,
+        workspace: &str,
+        owner: UserId,
+        generation: u64,
+        target: Target,
+    ) {
+        let route = Route {
+            workspace: workspace.to_owned(),
+            owner: owner.to_string(),
+            generation,
+            target,
+        };
+        let seq = self.routes.publish(RouteChange::Upsert { route });
+        let heard = self.routes.wait_acknowledged(seq, PATIENCE).await;
+        assert!(
+            !heard.done.is_empty() && heard.waiting.is_empty(),
+            "{heard:?}"
+        );
+    }
+
+    /// Makes the user's own workspace run, in its first generation.
+    pub(crate) async fn run_mine(&self) {
+        let target = self.running(MINE, 1);
+        self.route(MINE, self.user, 1, target).await;
+    }
+
+    /// Ends the session and waits until the gateway knows.
+    pub(crate) async fn revoke(&self, session: SessionId) {
+        let session = RevokedSession {
+            session: session.to_string(),
+            remember_until: self.clock.now().as_second() + 43_200,
+        };
+        let seq = self.sessions.publish(SessionChange::Revoked { session });
+        let heard = self.sessions.wait_acknowledged(seq, PATIENCE).await;
+        assert!(
+            !heard.done.is_empty() && heard.waiting.is_empty(),
+            "{heard:?}"
+        );
+    }
+
+    pub(crate) fn grant(&self, label: &str, rid: &str, generation: u64) -> Grant {
+        let workspace = label.rsplit('-').next().unwrap();
+        Grant {
+            audience: self.host(label),
+            rid: rid.to_owned(),
+            user: self.user,
+            session: self.session,
+            workspace: WorkspaceId::parse(workspace).unwrap(),
+            generation: Generation(generation),
+        }
+    }
+
+    pub(crate) fn sign(&self, grant: &Grant) -> String {
+        self.signer.sign(grant, self.clock.now()).unwrap()
+    }
+
+    /// The value of one series, 0 when it was never counted.
+    pub(crate) fn metric(&self, name: &str, label: &str) -> f64 {
+        let families = self.registry.gather();
+        let family = families.iter().find(|family| family.name() == name);
+        let metrics = family.map(|family| family.get_metric()).unwrap_or_default();
+        let series = metrics.iter().find(|metric| {
+            label.is_empty() || metric.get_label().iter().any(|l| l.value() == label)
+        });
+        series.map_or(0.0, |metric| {
+            metric.get_counter().get_value() + metric.get_gauge().get_value()
+        })
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.shutdown.cancel();
+        self.others.cancel();
+    }
+}
+
+/// Answers every request with its own head, and writes it down.
+fn web(heard: &Arc<Mutex<Vec<String>>>) -> Router {
+    let heard = Arc::clone(heard);
+    Router::new().fallback(move |request: AxumRequest| {
+        let heard = Arc::clone(&heard);
+        async move {
+            let mut text = format!("{} {}\n", request.method(), request.uri());
+            for (name, value) in request.headers() {
+                text.push_str(&format!(
+                    "{name}: {}\n",
+                    String::from_utf8_lossy(value.as_bytes())
+                ));
+            }
+            heard.lock().unwrap().push(text.clone());
+            text
+        }
+    })
+}
+
+pub(crate) async fn patient<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, future)
+        .await
+        .expect("it happens soon, or never")
+}
