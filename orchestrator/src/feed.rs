@@ -1,0 +1,316 @@
+//! What others hear: routes for the gateway, rows and progress for web.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use kalpana_domain::id::WorkspaceId;
+use kalpana_domain::lifecycle::Lifecycle;
+use kalpana_domain::workspace::Workspace;
+use kalpana_link::feed::{Publisher, State};
+use kalpana_protocol::orchestrator::{PhaseStatus, Progress, ProgressChange};
+use kalpana_protocol::preamble::Audience;
+use kalpana_protocol::routes::{ConnectKey, Route, RouteChange, Target};
+use serde::{Serialize, Serializer};
+
+use crate::keys::NodeKey;
+use crate::launch::RunDirectories;
+
+/// Every route, by workspace.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct RouteTable(BTreeMap<String, Route>);
+
+impl State for RouteTable {
+    type Change = RouteChange;
+
+    fn apply(&mut self, change: &RouteChange) {
+        match change {
+            RouteChange::Upsert { route } => {
+                self.0.insert(route.workspace.clone(), route.clone());
+            }
+            RouteChange::Remove { workspace } => {
+                self.0.remove(workspace);
+            }
+        }
+    }
+}
+
+impl Serialize for RouteTable {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.values())
+    }
+}
+
+/// Starts under way or just failed, by workspace.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ProgressTable(BTreeMap<String, Progress>);
+
+impl State for ProgressTable {
+    type Change = ProgressChange;
+
+    fn apply(&mut self, change: &ProgressChange) {
+        match change {
+            ProgressChange::Row { .. } => {}
+            ProgressChange::Progress { progress } => {
+                let is_over = progress
+                    .phases
+                    .iter()
+                    .all(|p| p.status == PhaseStatus::Done);
+                if is_over {
+                    self.0.remove(&progress.workspace);
+                } else {
+                    self.0.insert(progress.workspace.clone(), progress.clone());
+                }
+            }
+            ProgressChange::Removed { workspace, .. } => {
+                self.0.remove(workspace);
+            }
+        }
+    }
+}
+
+impl Serialize for ProgressTable {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.values())
+    }
+}
+
+/// Publishes both feeds. Clones publish the same.
+#[derive(Debug, Clone)]
+pub(crate) struct Feeds {
+    /// For the gateway.
+    pub(crate) routes: Publisher<RouteTable>,
+    /// For web.
+    pub(crate) progress: Publisher<ProgressTable>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    keys: Arc<NodeKey>,
+    directories: RunDirectories,
+    published: Mutex<HashMap<WorkspaceId, Published>>,
+}
+
+/// What was last said of a workspace.
+#[derive(Debug, PartialEq)]
+struct Published {
+    version: u64,
+    peer_uid: Option<u32>,
+    state: &'static str,
+    route: Route,
+}
+
+impl Feeds {
+    /// Makes feeds that say nothing yet.
+    pub(crate) fn new(keys: Arc<NodeKey>, directories: RunDirectories) -> Self {
+        let shared = Shared {
+            keys,
+            directories,
+            published: Mutex::default(),
+        };
+        Self {
+            routes: Publisher::new(RouteTable::default()),
+            progress: Publisher::new(ProgressTable::default()),
+            shared: Arc::new(shared),
+        }
+    }
+
+    /// Tells what became of a row. `peer_uid` is the uid that the bridge listens as, once the
+    /// bridge of this generation has answered; until then a running workspace is published as
+    /// starting.
+    ///
+    /// Rows may be told in any order: one older than what was told is left out.
+    pub(crate) fn row(&self, row: &Workspace, peer_uid: Option<u32>) {
+        let mut published = self.lock();
+        let earlier = published.get(&row.id);
+        let is_old_news = earlier.is_some_and(|earlier| {
+            earlier.version > row.version
+                || (earlier.version == row.version && earlier.peer_uid == peer_uid)
+        });
+        if is_old_news {
+            return;
+        }
+        let route = self.route(row, peer_uid);
+        let is_new_row = earlier.is_none_or(|earlier| earlier.version != row.version);
+        let is_new_route = earlier.is_none_or(|earlier| earlier.route != route);
+        let state = row.lifecycle.name();
+        published.insert(
+            row.id,
+            Published {
+                version: row.version,
+                peer_uid,
+                state,
+                route: route.clone(),
+            },
+        );
+        // Under the lock, so that the order of the feed is the order of the rows.
+        if is_new_route {
+            self.routes.publish(RouteChange::Upsert { route });
+        }
+        if is_new_row {
+            self.progress.publish(ProgressChange::Row {
+                workspace: row.id.to_string(),
+            });
+        }
+    }
+
+    /// Tells that a workspace is gone.
+    pub(crate) fn removed(&self, row: &Workspace) {
+        let mut published = self.lock();
+        published.remove(&row.id);
+        let workspace = row.id.to_string();
+        self.routes.publish(RouteChange::Remove {
+            workspace: workspace.clone(),
+        });
+        let owner = row.owner.to_string();
+        self.progress
+            .publish(ProgressChange::Removed { workspace, owner });
+    }
+
+    /// Counts workspaces by state, as far as they were told.
+    pub(crate) fn counts(&self) -> HashMap<&'static str, i64> {
+        let mut counts = HashMap::new();
+        for published in self.lock().values() {
+            *counts.entry(published.state).or_default() += 1;
+        }
+        counts
+    }
+
+    fn route(&self, row: &Workspace, peer_uid: Option<u32>) -> Route {
+        let target = match (&row.lifecycle, peer_uid) {
+            (Lifecycle::Running { .. }, Some(peer_uid)) => {
+                let directory = self.shared.directories.path(row.id.as_str());
+                let key = self
+                    .shared
+                    .keys
+                    .connect_key(row.id, row.generation, Audience::Gateway);
+                Target::Running {
+                    socket: socket(&directory),
+                    peer_uid,
+                    key: ConnectKey(key.expose()),
+                }
+            }
+            (Lifecycle::Running { .. } | Lifecycle::Starting { .. }, _) => Target::Starting,
+            (Lifecycle::Stopping { .. } | Lifecycle::Deleting { .. }, _) => Target::Stopping,
+            (Lifecycle::Stopped, _) => Target::Stopped,
+            (Lifecycle::Failed { reason, .. }, _) => Target::Failed {
+                message: reason.message.clone(),
+            },
+        };
+        Route {
+            workspace: row.id.to_string(),
+            owner: row.owner.to_string(),
+            generation: row.generation.0,
+            target,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<WorkspaceId, Published>> {
+        self.shared.published.lock().expect("no holder panics")
+    }
+
+    /// Returns the route published for a workspace.
+    #[cfg(test)]
+    pub(crate) fn published(&self, workspace: WorkspaceId) -> Option<Route> {
+        self.routes.state().0.remove(workspace.as_str())
+    }
+}
+
+/// Returns the bridge's socket in a run directory, as text.
+pub(crate) fn socket(directory: &Path) -> String {
+    directory
+        .join(kalpana_protocol::launch::SOCKET_NAME)
+        .to_string_lossy()
+        .into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use kalpana_domain::Timestamp;
+
+    use super::*;
+    use crate::testing::workspace;
+
+    fn feeds() -> Feeds {
+        let directories = RunDirectories::create(std::env::temp_dir(), 0, 0);
+        Feeds::new(Arc::new(NodeKey::from_bytes([1; 32])), directories.unwrap())
+    }
+
+    fn running(version: u64) -> Workspace {
+        let lifecycle = Lifecycle::Running {
+            since: Timestamp::UNIX_EPOCH,
+        };
+        Workspace {
+            lifecycle,
+            version,
+            ..workspace()
+        }
+    }
+
+    #[test]
+    fn a_running_workspace_has_a_route_only_once_its_bridge_answered() {
+        let feeds = feeds();
+        feeds.row(&running(2), None);
+        assert_eq!(
+            feeds.published(workspace().id).unwrap().target,
+            Target::Starting
+        );
+        feeds.row(&running(2), Some(0));
+        let target = feeds.published(workspace().id).unwrap().target;
+        assert!(
+            matches!(target, Target::Running { peer_uid: 0, .. }),
+            "{target:?}"
+        );
+    }
+
+    #[test]
+    fn a_row_older_than_what_was_told_changes_nothing() {
+        let feeds = feeds();
+        let stopping = Lifecycle::Stopping {
+            since: Timestamp::UNIX_EPOCH,
+        };
+        feeds.row(
+            &Workspace {
+                lifecycle: stopping,
+                version: 3,
+                ..workspace()
+            },
+            None,
+        );
+        feeds.row(&running(2), Some(0));
+        assert_eq!(
+            feeds.published(workspace().id).unwrap().target,
+            Target::Stopping
+        );
+        assert_eq!(feeds.counts(), HashMap::from([("stopping", 1)]));
+    }
+
+    #[test]
+    fn a_deleted_workspace_leaves_both_tables() {
+        let feeds = feeds();
+        feeds.row(&running(2), Some(0));
+        feeds.removed(&running(3));
+        assert_eq!(feeds.published(workspace().id), None);
+        assert_eq!(serde_json::to_string(&feeds.routes.state()).unwrap(), "[]");
+        assert_eq!(feeds.counts(), HashMap::new());
+    }
+
+    #[test]
+    fn each_generation_has_a_key_of_its_own() {
+        let feeds = feeds();
+        let mut keys = Vec::new();
+        for generation in [1, 2] {
+            let row = Workspace {
+                generation: kalpana_domain::id::Generation(generation),
+                ..running(generation + 1)
+            };
+            feeds.row(&row, Some(0));
+            match feeds.published(row.id).unwrap().target {
+                Target::Running { key, .. } => keys.push(key.0),
+                other => panic!("expected a running route, got {other:?}"),
+            }
+        }
+        assert_ne!(keys[0], keys[1]);
+    }
+}

@@ -1,0 +1,347 @@
+//! What people ask for, turned into rows. Answered after the commit; carried out afterwards.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::ToSpan as _;
+use kalpana_domain::audit::{Actor, AuditAction, AuditEvent};
+use kalpana_domain::clock::Clock;
+use kalpana_domain::id::{AuditId, OrganizationId, SessionId, TokenId, UserId, WorkspaceId};
+use kalpana_domain::lifecycle::{InvalidTransition, Lifecycle};
+use kalpana_domain::quota::{Quota, QuotaExceeded};
+use kalpana_domain::repository::{BranchName, RepositoryUrl};
+use kalpana_domain::workspace::{Desired, Egress, Size, Spec, Workspace, WorkspaceName};
+use kalpana_protocol::orchestrator::{Asker, CreateWorkspace};
+use kalpana_store::StoreError;
+use kalpana_store::records::{Idempotency, NewWorkspace};
+use kalpana_store::repository::Workspaces;
+use sha2::{Digest, Sha256};
+
+use crate::feed::Feeds;
+
+/// How often a write is repeated when somebody else was faster.
+const ATTEMPTS: usize = 16;
+
+/// Workspaces that may be starting or waiting for it; more are asked to come back.
+const STARTING_LIMIT: i64 = 256;
+
+/// Longest idempotency key, in bytes.
+const KEY_LIMIT: usize = 255;
+
+/// How long an idempotency key is remembered. Unit: hours.
+const KEY_HOURS: i64 = 24;
+
+/// An intent was not taken.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum IntentError {
+    /// There is no such workspace.
+    #[error("there is no workspace {id:?}")]
+    NotFound {
+        /// What was asked for.
+        id: String,
+    },
+    /// A field is not what it must be.
+    #[error("{field}: {reason}")]
+    Invalid {
+        /// The field.
+        field: &'static str,
+        /// What it must be.
+        reason: String,
+    },
+    /// The person has as many workspaces as they may.
+    #[error(transparent)]
+    Quota(QuotaExceeded),
+    /// The workspace's state does not allow it.
+    #[error(transparent)]
+    Transition(#[from] InvalidTransition),
+    /// The idempotency key was used for another request.
+    #[error("this idempotency key was used for another request")]
+    Idempotency,
+    /// Too many workspaces are being started.
+    #[error("too many workspaces are being started; try again in a moment")]
+    Overloaded,
+    /// The store did not do as asked.
+    #[error("the store did not keep the change")]
+    Store(#[source] StoreError),
+}
+
+/// What is asked of a workspace that is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// Start it.
+    Start,
+    /// Stop it.
+    Stop,
+    /// Delete it.
+    Delete,
+}
+
+/// Takes intents.
+#[derive(Clone)]
+pub(crate) struct Intents {
+    pub(crate) store: Arc<dyn Workspaces>,
+    pub(crate) feeds: Feeds,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// Whom to tell that there is work.
+    pub(crate) waker: Arc<dyn Fn(WorkspaceId) + Send + Sync>,
+    /// What one person may have.
+    pub(crate) quota: Quota,
+    /// What workspaces may reach unless asked otherwise.
+    pub(crate) egress: Egress,
+}
+
+impl Intents {
+    /// Makes a workspace, which is then started.
+    ///
+    /// # Errors
+    /// [`IntentError`]; nothing is half made.
+    pub(crate) async fn create(
+        &self,
+        request: &CreateWorkspace,
+        request_id: Option<&str>,
+    ) -> Result<Workspace, IntentError> {
+        let actor = actor(&request.asker)?;
+        let owner = parsed("asker.user", UserId::parse(&request.asker.user))?;
+        let organization = parsed("organization", OrganizationId::parse(&request.organization))?;
+        let spec = self.spec(request)?;
+        self.admit()?;
+        let now = self.clock.now();
+        let idempotency = match &request.idempotency_key {
+            None => None,
+            Some(key) if (1..=KEY_LIMIT).contains(&key.len()) => Some(Idempotency {
+                key: key.clone(),
+                request_hash: request_hash(request),
+                expires_at: now + KEY_HOURS.hours(),
+            }),
+            Some(_) => return Err(invalid("idempotency_key", "must have 1 to 255 bytes")),
+        };
+        for _ in 0..ATTEMPTS {
+            let id = WorkspaceId::from_random(rand::random());
+            let audit = AuditEvent {
+                id: AuditId::generate(),
+                at: now,
+                organization: Some(organization),
+                actor: actor.clone(),
+                action: AuditAction::WorkspaceCreate,
+                subject: id.to_string(),
+                address: request.asker.address.clone(),
+                request_id: request_id.map(str::to_owned),
+            };
+            let new = NewWorkspace {
+                id,
+                organization,
+                owner,
+                spec: spec.clone(),
+                created_at: now,
+            };
+            let created = self
+                .store
+                .create_workspace(new, self.quota, idempotency.clone(), audit);
+            match created.await {
+                Ok(row) => return Ok(self.tell(row)),
+                // Drawn before, or another caller's retry got in between.
+                Err(StoreError::Conflict { what: "id" }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(IntentError::Overloaded)
+    }
+
+    /// Changes what is wanted of a workspace.
+    ///
+    /// # Errors
+    /// [`IntentError`]; nothing is half changed.
+    pub(crate) async fn change(
+        &self,
+        id: &str,
+        change: Change,
+        asker: &Asker,
+        request_id: Option<&str>,
+    ) -> Result<Workspace, IntentError> {
+        let actor = actor(asker)?;
+        let not_found = || IntentError::NotFound {
+            id: id.chars().take(64).collect(),
+        };
+        let parsed_id = WorkspaceId::parse(id).map_err(|_| not_found())?;
+        if change == Change::Start {
+            self.admit()?;
+        }
+        for attempt in 0..ATTEMPTS {
+            let row = self
+                .store
+                .workspace(parsed_id)
+                .await?
+                .ok_or_else(not_found)?;
+            let now = self.clock.now();
+            let action = match change {
+                Change::Start => AuditAction::WorkspaceStart,
+                Change::Stop => AuditAction::WorkspaceStop,
+                Change::Delete => AuditAction::WorkspaceDelete,
+            };
+            let mut changed = Workspace {
+                updated_at: now,
+                ..row.clone()
+            };
+            match change {
+                Change::Start => {
+                    changed.lifecycle = row.lifecycle.clone().start(now)?;
+                    changed.desired = Desired::Running;
+                    changed.generation = row.generation.next();
+                }
+                Change::Stop => {
+                    changed.lifecycle = row.lifecycle.clone().stop(now)?;
+                    changed.desired = Desired::Stopped;
+                }
+                Change::Delete if matches!(row.lifecycle, Lifecycle::Deleting { .. }) => {
+                    return Ok(self.tell(row));
+                }
+                Change::Delete => {
+                    changed.lifecycle = row.lifecycle.clone().delete(now);
+                    changed.desired = Desired::Deleted;
+                }
+            }
+            let audit = AuditEvent {
+                id: AuditId::generate(),
+                at: now,
+                organization: Some(row.organization),
+                actor: actor.clone(),
+                action,
+                subject: row.id.to_string(),
+                address: asker.address.clone(),
+                request_id: request_id.map(str::to_owned),
+            };
+            match self.store.update_workspace(&changed, Some(audit)).await {
+                Ok(row) => return Ok(self.tell(row)),
+                Err(StoreError::Conflict { .. }) => {
+                    tracing::debug!(workspace.id = %row.id, attempt, "somebody wrote {} in between", row.id);
+                    tokio::time::sleep(Duration::from_millis(rand::random_range(0..5))).await;
+                }
+                Err(StoreError::NotFound { .. }) => return Err(not_found()),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(IntentError::Overloaded)
+    }
+
+    /// Returns a workspace.
+    ///
+    /// # Errors
+    /// [`IntentError::NotFound`] when there is none of that name.
+    pub(crate) async fn find(&self, id: &str) -> Result<Workspace, IntentError> {
+        let not_found = || IntentError::NotFound {
+            id: id.chars().take(64).collect(),
+        };
+        let id = WorkspaceId::parse(id).map_err(|_| not_found())?;
+        self.store.workspace(id).await?.ok_or_else(not_found)
+    }
+
+    /// Reads every field anew: what `web` checked is what `web` saw.
+    fn spec(&self, request: &CreateWorkspace) -> Result<Spec, IntentError> {
+        let repository = request
+            .repository
+            .as_deref()
+            .map(RepositoryUrl::parse)
+            .transpose();
+        let branch = request.branch.as_deref().map(BranchName::parse).transpose();
+        let egress = request
+            .egress
+            .as_deref()
+            .map(str::parse::<Egress>)
+            .transpose();
+        let spec = Spec {
+            name: parsed("name", WorkspaceName::parse(&request.name))?,
+            repository: parsed("repository", repository)?,
+            branch: parsed("branch", branch)?,
+            size: parsed("size", request.size.parse::<Size>())?,
+            egress: parsed("egress", egress)?.unwrap_or(self.egress),
+        };
+        if spec.branch.is_some() && spec.repository.is_none() {
+            return Err(invalid("branch", "a branch needs a repository"));
+        }
+        Ok(spec)
+    }
+
+    fn admit(&self) -> Result<(), IntentError> {
+        let starting = self.feeds.counts().get("starting").copied().unwrap_or(0);
+        if starting < STARTING_LIMIT {
+            Ok(())
+        } else {
+            Err(IntentError::Overloaded)
+        }
+    }
+
+    /// Tells everybody what was committed, and that there is work.
+    fn tell(&self, row: Workspace) -> Workspace {
+        // A running row is one that an idempotent repeat found: whoever brought it there told it.
+        if !matches!(row.lifecycle, Lifecycle::Running { .. }) {
+            self.feeds.row(&row, None);
+        }
+        (self.waker)(row.id);
+        row
+    }
+}
+
+fn actor(asker: &Asker) -> Result<Actor, IntentError> {
+    let user = parsed("asker.user", UserId::parse(&asker.user))?;
+    match (&asker.session, &asker.token) {
+        (Some(session), None) => {
+            let session = parsed("asker.session", SessionId::parse(session))?;
+            Ok(Actor::Session { user, session })
+        }
+        (None, Some(token)) => {
+            let token = parsed("asker.token", TokenId::parse(token))?;
+            Ok(Actor::Token { user, token })
+        }
+        _ => Err(invalid("asker", "needs a session or a token, and not both")),
+    }
+}
+
+/// Returns the hash of what is asked, without who happens to carry it.
+fn request_hash(request: &CreateWorkspace) -> [u8; 32] {
+    let asked = serde_json::json!([
+        request.organization,
+        request.name,
+        request.repository,
+        request.branch,
+        request.size,
+        request.egress,
+    ]);
+    Sha256::digest(asked.to_string().as_bytes()).into()
+}
+
+fn parsed<T, E: fmt::Display>(field: &'static str, result: Result<T, E>) -> Result<T, IntentError> {
+    result.map_err(|reason| invalid(field, &reason.to_string()))
+}
+
+fn invalid(field: &'static str, reason: &str) -> IntentError {
+    IntentError::Invalid {
+        field,
+        reason: reason.to_owned(),
+    }
+}
+
+impl From<StoreError> for IntentError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Quota(exceeded) => Self::Quota(exceeded),
+            StoreError::Conflict {
+                what: "idempotency",
+            } => Self::Idempotency,
+            StoreError::NotFound { what } => Self::Invalid {
+                field: "asker",
+                reason: format!("{what} not found"),
+            },
+            other => Self::Store(other),
+        }
+    }
+}
+
+impl fmt::Debug for Intents {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Intents").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,293 @@
+//! Makes containers match what was asked.
+//!
+//! [`run`] serves the internal API and keeps at it. An intent comes in through `api`, becomes a
+//! row in `intent`, and is answered. From then on `reconcile` works: it looks (`observe`, through
+//! `engine` and `ready`), decides (`plan`, pure), acts, and looks again, until the world is as the
+//! row says. `container`, `network`, `volume`, `image` and `launch` say what the world should look
+//! like in detail; `feed`, `progress` and `logs` tell others what became of it.
+//!
+//! Nothing is remembered outside the store and the engine itself, so a process may die between any
+//! two steps. Volumes are made here and never removed.
+
+mod api;
+mod container;
+mod engine;
+pub mod error;
+mod feed;
+mod image;
+mod intent;
+mod keys;
+mod labels;
+mod launch;
+mod logs;
+mod metrics;
+mod network;
+mod observe;
+mod plan;
+mod progress;
+mod ready;
+mod reconcile;
+#[cfg(test)]
+mod testing;
+mod uptime;
+mod volume;
+
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use kalpana_config::{Orchestrator, Site};
+use kalpana_domain::clock::Clock;
+use kalpana_domain::lifecycle::Lifecycle;
+use kalpana_domain::quota::Quota;
+use kalpana_link::{Listener, PeerPolicy};
+use kalpana_store::Store;
+use kalpana_store::repository::Workspaces;
+use prometheus::Registry;
+use tokio::sync::{Semaphore, watch};
+use tokio_util::sync::CancellationToken;
+
+pub use error::Error;
+pub use keys::NodeKeyError;
+
+use crate::api::Api;
+use crate::container::Host;
+use crate::engine::docker::DockerEngine;
+use crate::feed::Feeds;
+use crate::intent::Intents;
+use crate::keys::NodeKey;
+use crate::launch::RunDirectories;
+use crate::logs::Journal;
+use crate::metrics::Metrics;
+use crate::network::Subnet;
+use crate::progress::Board;
+use crate::ready::Followers;
+use crate::reconcile::work::Work;
+use crate::reconcile::{Limits, Reconciler, State, root_uid};
+use crate::uptime::SinceStart;
+
+/// Mode of the internal socket: for the run directory's group, and the peer's user decides.
+const SOCKET_MODE: u32 = 0o660;
+
+/// How long running workspaces may take to answer before the gateway is told that they are not
+/// reachable yet. A gateway keeps the routes it knows until then.
+const ADOPTION_LIMIT: Duration = Duration::from_secs(3);
+
+/// How old something of ours must be that belongs to no workspace before it is removed. A store
+/// that was restored from a backup shows itself as such things; the grace gives people time.
+const ORPHAN_GRACE: Duration = Duration::from_secs(5 * 60);
+
+/// What the orchestrator is given.
+pub struct Dependencies {
+    /// URLs and directories.
+    pub site: Site,
+    /// The operator's settings.
+    pub config: Orchestrator,
+    /// Who may speak to us, and to our containers.
+    pub peers: OrchestratorPeers,
+    /// What is remembered.
+    pub store: Store,
+    /// Where metrics are registered.
+    pub registry: Registry,
+    /// The time of day.
+    pub clock: Arc<dyn Clock>,
+    /// Set to whether we can do our work: the store answers and the internal socket is open.
+    pub ready: watch::Sender<bool>,
+}
+
+/// Who may speak to the orchestrator, and to its containers.
+#[derive(Debug, Clone)]
+pub struct OrchestratorPeers {
+    /// Who may call the internal API.
+    pub api: PeerPolicy,
+    /// The group whose members may dial the bridges: ours and the gateway's.
+    pub run_gid: u32,
+}
+
+impl std::fmt::Debug for Dependencies {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Dependencies")
+            .field("site", &self.site)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Runs the orchestrator until `shutdown`.
+///
+/// An engine that does not answer is no reason not to start: intents are taken, running workspaces
+/// stay reachable, and the log says what to do.
+///
+/// # Errors
+/// [`Error`] when it cannot start.
+pub async fn run(dependencies: Dependencies, shutdown: CancellationToken) -> Result<(), Error> {
+    let Dependencies {
+        site,
+        config,
+        peers,
+        store,
+        registry,
+        clock,
+        ready,
+    } = dependencies;
+    let metrics = Metrics::register(&registry)?;
+    let keys = Arc::new(NodeKey::load_or_create(&site.orchestrator_dir())?);
+    let own_gid = rustix::process::getegid().as_raw();
+    let directories = RunDirectories::create(site.workspaces_run_dir(), peers.run_gid, own_gid)
+        .map_err(|error| Error::RunDirectory(Box::new(error)))?;
+    let listener = Listener::bind(&site.orchestrator_socket(), SOCKET_MODE, peers.api)?;
+    let rows = store.all_workspaces().await?;
+
+    let uptime = Arc::new(SinceStart::new());
+    let feeds = Feeds::new(Arc::clone(&keys), directories.clone());
+    let board = Board::new(
+        feeds.progress.clone(),
+        Arc::clone(&clock),
+        uptime.clone(),
+        metrics.clone(),
+    );
+    let capabilities = Arc::new(Mutex::new(None));
+    let followers = {
+        let capabilities = Arc::clone(&capabilities);
+        let peer_uid = Arc::new(move || root_uid(&capabilities));
+        Followers::new(
+            directories.clone(),
+            Arc::clone(&keys),
+            Arc::clone(&clock),
+            board.clone(),
+            peer_uid,
+        )
+    };
+    let engine_socket = config.engine_socket.clone();
+    let engine = Arc::new(DockerEngine::new(
+        engine_socket.into(),
+        config.instance.clone(),
+        metrics.clone(),
+    ));
+    let journal = Journal::default();
+    let egress = config
+        .egress
+        .parse()
+        .map_err(|_| invalid("egress", &config.egress, "must be open or none"))?;
+    let pool = Subnet::parse(&config.subnet_pool).ok_or_else(|| {
+        invalid(
+            "subnet_pool",
+            &config.subnet_pool,
+            "must be an IPv4 network",
+        )
+    })?;
+    let workspaces: Arc<dyn Workspaces> = Arc::<dyn kalpana_store::Repository>::clone(&store);
+    let reconciler = Arc::new(Reconciler {
+        engine: engine.clone(),
+        engine_socket: config.engine_socket.into(),
+        store: Arc::clone(&workspaces),
+        bridges: Arc::new(followers.clone()),
+        feeds: feeds.clone(),
+        board,
+        journal: journal.clone(),
+        metrics,
+        clock: Arc::clone(&clock),
+        uptime,
+        host: Host {
+            instance: config.instance,
+            image: config.image,
+            runtime: config.runtime,
+            stop_timeout: config.stop_timeout.0,
+            groups: directories.groups(),
+            has_ipv6: Path::new("/proc/sys/net/ipv6").exists(),
+        },
+        directories,
+        keys,
+        site,
+        pool,
+        limits: Limits {
+            start: config.start_timeout.0,
+            clone: config.clone_timeout.0,
+            stop: config.stop_timeout.0,
+            orphan_grace: ORPHAN_GRACE,
+        },
+        starts: Arc::new(Semaphore::new(config.concurrent_starts)),
+        state: State::new(capabilities),
+    });
+    let work = Work::new(Arc::clone(&reconciler), shutdown.clone());
+    let waker = {
+        let work = work.clone();
+        move |id| work.wake(id)
+    };
+    followers.on_news(waker.clone());
+
+    for row in &rows {
+        feeds.row(row, None);
+        work.wake(row.id);
+    }
+    let running = rows
+        .iter()
+        .filter(|row| matches!(row.lifecycle, Lifecycle::Running { .. }))
+        .count();
+    tracing::info!(
+        workspaces = rows.len(),
+        running,
+        "the orchestrator found {} workspaces, {running} of them running",
+        rows.len()
+    );
+    adopt(&rows, &reconciler, &followers).await;
+
+    let api = api::router(Api {
+        intents: Intents {
+            store: workspaces,
+            feeds,
+            clock,
+            waker: Arc::new(waker),
+            quota: Quota {
+                workspaces: config.workspaces_per_user,
+            },
+            egress,
+        },
+        engine,
+        journal,
+    });
+    tokio::join!(
+        kalpana_link::server::serve(listener, api, shutdown.clone()),
+        work.sweep(config.reconcile_interval.0, &ready),
+        work.listen(),
+    );
+    let _ = ready.send(false);
+    work.ended().await;
+    Ok(())
+}
+
+/// Waits a moment for the bridges of running workspaces, so that the first snapshot that gateways
+/// get does not take their routes away only to give them back.
+async fn adopt(
+    rows: &[kalpana_domain::workspace::Workspace],
+    reconciler: &Reconciler,
+    followers: &Followers,
+) {
+    let mut heard = followers.heard();
+    for row in rows
+        .iter()
+        .filter(|row| matches!(row.lifecycle, Lifecycle::Running { .. }))
+    {
+        ready::Bridges::watch(followers, row.id, row.generation);
+    }
+    let all_settled =
+        async { while !followers.are_all_settled() && heard.changed().await.is_ok() {} };
+    // Whoever has not answered by then is published when they do.
+    let _ = tokio::time::timeout(ADOPTION_LIMIT, all_settled).await;
+    for row in rows {
+        let is_running = matches!(row.lifecycle, Lifecycle::Running { .. });
+        if is_running
+            && ready::Bridges::watch(followers, row.id, row.generation) == plan::Readiness::Ready
+        {
+            reconciler.feeds.row(row, Some(reconciler.root_uid()));
+        }
+    }
+}
+
+fn invalid(field: &'static str, value: &str, reason: &'static str) -> Error {
+    Error::Configuration {
+        field,
+        value: value.to_owned(),
+        reason,
+    }
+}

@@ -1,0 +1,164 @@
+//! What the orchestrator counts.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use kalpana_domain::lifecycle::Lifecycle;
+use kalpana_protocol::orchestrator::PhaseName;
+use prometheus::{
+    HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+};
+
+use crate::engine::{Call, EngineError};
+
+/// Upper bounds of the buckets for phases of a start. Unit: seconds.
+const PHASE_BUCKETS: &[f64] = &[
+    0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0,
+];
+
+/// Upper bounds of the buckets for engine calls. Unit: seconds.
+const CALL_BUCKETS: &[f64] = &[
+    0.002, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0, 60.0,
+];
+
+/// The orchestrator's metrics. Clones count together.
+#[derive(Debug, Clone)]
+pub(crate) struct Metrics {
+    workspaces: IntGaugeVec,
+    phases: HistogramVec,
+    calls: HistogramVec,
+    engine_up: IntGauge,
+    passes: IntCounterVec,
+    orphans: IntCounterVec,
+}
+
+impl Metrics {
+    /// Makes the metrics and registers them.
+    ///
+    /// # Errors
+    /// The registry's, when one of the names is taken.
+    pub(crate) fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let metrics = Self {
+            workspaces: IntGaugeVec::new(
+                Opts::new("kalpana_orchestrator_workspaces", "Workspaces by state"),
+                &["state"],
+            )?,
+            phases: HistogramVec::new(
+                HistogramOpts::new(
+                    "kalpana_orchestrator_start_phase_seconds",
+                    "How long each phase of a start took",
+                )
+                .buckets(PHASE_BUCKETS.to_vec()),
+                &["phase"],
+            )?,
+            calls: HistogramVec::new(
+                HistogramOpts::new(
+                    "kalpana_orchestrator_engine_calls_seconds",
+                    "How long calls to the container engine took",
+                )
+                .buckets(CALL_BUCKETS.to_vec()),
+                &["call", "outcome"],
+            )?,
+            engine_up: IntGauge::new(
+                "kalpana_orchestrator_engine_up",
+                "Whether the container engine answers: 1 or 0",
+            )?,
+            passes: IntCounterVec::new(
+                Opts::new(
+                    "kalpana_orchestrator_reconcile_passes_total",
+                    "Comparisons of a workspace with what it should be",
+                ),
+                &["outcome"],
+            )?,
+            orphans: IntCounterVec::new(
+                Opts::new(
+                    "kalpana_orchestrator_orphans_removed_total",
+                    "Containers and networks of ours that belonged to no workspace",
+                ),
+                &["kind"],
+            )?,
+        };
+        registry.register(Box::new(metrics.workspaces.clone()))?;
+        registry.register(Box::new(metrics.phases.clone()))?;
+        registry.register(Box::new(metrics.calls.clone()))?;
+        registry.register(Box::new(metrics.engine_up.clone()))?;
+        registry.register(Box::new(metrics.passes.clone()))?;
+        registry.register(Box::new(metrics.orphans.clone()))?;
+        // Present from the start, so that a dashboard shows 0 and not nothing.
+        metrics.workspaces_by_state(&HashMap::new());
+        for phase in PhaseName::ALL {
+            metrics.phases.with_label_values(&[phase.as_str()]);
+        }
+        for outcome in ["settled", "waiting", "failed"] {
+            metrics.passes.with_label_values(&[outcome]);
+        }
+        for kind in ["container", "network"] {
+            metrics.orphans.with_label_values(&[kind]);
+        }
+        Ok(metrics)
+    }
+
+    /// Sets how many workspaces are in each state.
+    pub(crate) fn workspaces_by_state(&self, counts: &HashMap<&'static str, i64>) {
+        for state in Lifecycle::NAMES {
+            let count = counts.get(state).copied().unwrap_or(0);
+            self.workspaces.with_label_values(&[state]).set(count);
+        }
+    }
+
+    /// Counts a finished phase of a start.
+    pub(crate) fn phase(&self, phase: PhaseName, took: Duration) {
+        self.phases
+            .with_label_values(&[phase.as_str()])
+            .observe(took.as_secs_f64());
+    }
+
+    /// Counts an engine call.
+    pub(crate) fn call<T>(&self, call: Call, took: Duration, result: &Result<T, EngineError>) {
+        let outcome = result.as_ref().err().map_or("ok", EngineError::outcome);
+        self.calls
+            .with_label_values(&[call.as_str(), outcome])
+            .observe(took.as_secs_f64());
+    }
+
+    /// Sets whether the engine answers.
+    pub(crate) fn engine_up(&self, is_up: bool) {
+        self.engine_up.set(i64::from(is_up));
+    }
+
+    /// Counts a pass.
+    pub(crate) fn pass(&self, outcome: &'static str) {
+        self.passes.with_label_values(&[outcome]).inc();
+    }
+
+    /// Counts an orphan that was removed.
+    pub(crate) fn orphan(&self, kind: &'static str) {
+        self.orphans.with_label_values(&[kind]).inc();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_help_are_what_the_reference_lists() {
+        let registry = Registry::new();
+        Metrics::register(&registry)
+            .unwrap()
+            .call(Call::Info, Duration::ZERO, &Ok(()));
+        let families = registry.gather();
+        let names: Vec<String> = families
+            .iter()
+            .map(|family| format!("{}: {}", family.name(), family.help()))
+            .collect();
+        insta::assert_snapshot!(names.join("\n"), @"
+        kalpana_orchestrator_engine_calls_seconds: How long calls to the container engine took
+        kalpana_orchestrator_engine_up: Whether the container engine answers: 1 or 0
+        kalpana_orchestrator_orphans_removed_total: Containers and networks of ours that belonged to no workspace
+        kalpana_orchestrator_reconcile_passes_total: Comparisons of a workspace with what it should be
+        kalpana_orchestrator_start_phase_seconds: How long each phase of a start took
+        kalpana_orchestrator_workspaces: Workspaces by state
+        ");
+    }
+}

@@ -1,0 +1,326 @@
+//! The planner against every combination of row and world that it can meet.
+
+use std::collections::BTreeSet;
+
+use kalpana_domain::lifecycle::FailureCode;
+
+use super::*;
+use crate::network::Subnet;
+use crate::testing::workspace;
+
+const WANTED: &str = "wanted";
+
+fn lifecycles() -> Vec<Lifecycle> {
+    let at = Timestamp::UNIX_EPOCH;
+    let reason = failure();
+    vec![
+        Lifecycle::Stopped,
+        Lifecycle::Starting { since: at },
+        Lifecycle::Running { since: at },
+        Lifecycle::Stopping { since: at },
+        Lifecycle::Failed { at, reason },
+        Lifecycle::Deleting { since: at },
+    ]
+}
+
+fn failure() -> FailureReason {
+    FailureReason::new(FailureCode::CloneFailed, "gone")
+}
+
+fn container(id: &str, generation: u64, spec_hash: &str, state: ContainerState) -> ContainerSeen {
+    ContainerSeen {
+        id: id.into(),
+        name: format!("kal-abcdefghij01-g{generation}"),
+        workspace: Some(workspace().id),
+        generation: Some(Generation(generation)),
+        spec_hash: Some(spec_hash.into()),
+        created_at: Timestamp::UNIX_EPOCH,
+        state,
+    }
+}
+
+fn network(is_internal: bool) -> NetworkSeen {
+    NetworkSeen {
+        id: "n".into(),
+        name: "kal-abcdefghij01".into(),
+        workspace: Some(workspace().id),
+        subnets: vec![Subnet::parse("10.0.0.0/28").unwrap()],
+        is_internal,
+        is_open_inside: false,
+        created_at: Timestamp::UNIX_EPOCH,
+    }
+}
+
+fn nothing() -> Observed {
+    Observed {
+        containers: Vec::new(),
+        network: None,
+        has_run_directory: false,
+        readiness: Readiness::Waiting,
+        verified: None,
+        wanted_spec_hash: WANTED.into(),
+        overdue: None,
+        orphaned_before: Timestamp::UNIX_EPOCH,
+    }
+}
+
+/// Every combination of what can be there. The row's generation is 2.
+fn worlds() -> Vec<Observed> {
+    let death = Death {
+        code: 1,
+        is_out_of_memory: false,
+    };
+    let states = [
+        ContainerState::Created,
+        ContainerState::Running,
+        ContainerState::Exited(death),
+    ];
+    let mut currents = vec![None];
+    for state in states {
+        for hash in [WANTED, "other"] {
+            currents.push(Some(container("current", 2, hash, state)));
+        }
+    }
+    let mut stales = vec![None];
+    stales.extend(states.map(|state| Some(container("stale", 1, "other", state))));
+    let mut worlds = Vec::new();
+    for current in &currents {
+        for stale in &stales {
+            for network in [None, Some(network(false)), Some(network(true))] {
+                for has_run_directory in [false, true] {
+                    for readiness in [
+                        Readiness::Waiting,
+                        Readiness::Ready,
+                        Readiness::Failed(failure()),
+                    ] {
+                        for verified in [None, Some("current".to_owned())] {
+                            for overdue in [None, Some(failure())] {
+                                worlds.push(Observed {
+                                    containers: current.iter().chain(stale).cloned().collect(),
+                                    network: network.clone(),
+                                    has_run_directory,
+                                    readiness: readiness.clone(),
+                                    verified: verified.clone(),
+                                    overdue,
+                                    ..nothing()
+                                });
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+    worlds
+}
+
+fn row(lifecycle: Lifecycle) -> Workspace {
+    Workspace {
+        lifecycle,
+        generation: Generation(2),
+        ..workspace()
+    }
+}
+
+/// Does to row and world what the actions say.
+fn apply(row: &mut Workspace, observed: &mut Observed, actions: &[Action]) {
+    let at = Timestamp::UNIX_EPOCH;
+    for action in actions {
+        match action {
+            Action::CheckImage | Action::EnsureVolumes => {}
+            Action::CreateNetwork => observed.network = Some(network(false)),
+            Action::RemoveNetwork { .. } => observed.network = None,
+            Action::PrepareRunDirectory => observed.has_run_directory = true,
+            Action::RemoveRunDirectory => observed.has_run_directory = false,
+            Action::CreateContainer => {
+                assert!(observed.containers.is_empty(), "one container at a time");
+                assert!(observed.network.is_some() && observed.has_run_directory);
+                observed
+                    .containers
+                    .push(container("current", 2, WANTED, ContainerState::Created));
+            }
+            Action::VerifyContainer { id } => observed.verified = Some(id.clone()),
+            Action::StartContainer { id } => {
+                assert_eq!(
+                    observed.verified.as_ref(),
+                    Some(id),
+                    "nothing runs unverified"
+                );
+                for found in observed
+                    .containers
+                    .iter_mut()
+                    .filter(|found| found.id == *id)
+                {
+                    found.state = ContainerState::Running;
+                }
+            }
+            Action::StopContainer { id } => {
+                let death = Death {
+                    code: 143,
+                    is_out_of_memory: false,
+                };
+                for found in observed
+                    .containers
+                    .iter_mut()
+                    .filter(|found| found.id == *id)
+                {
+                    found.state = ContainerState::Exited(death);
+                }
+            }
+            Action::RemoveContainer { id } => {
+                observed.containers.retain(|found| found.id != *id);
+                observed.verified = None;
+            }
+            Action::MarkRunning => row.lifecycle = row.lifecycle.clone().started(at).unwrap(),
+            Action::MarkStopped => row.lifecycle = row.lifecycle.clone().stopped().unwrap(),
+            Action::MarkFailed(reason) => {
+                row.lifecycle = row.lifecycle.clone().fail(at, reason.clone()).unwrap();
+                observed.overdue = None;
+            }
+            Action::MarkDied { .. } | Action::MarkVanished => {
+                row.lifecycle = row.lifecycle.clone().fail(at, failure()).unwrap();
+            }
+            Action::FinishDeletion => row.desired = kalpana_domain::workspace::Desired::Deleted,
+        }
+    }
+}
+
+#[test]
+fn every_row_and_world_converges_and_then_nothing_more_is_done() {
+    let mut looked_at = 0;
+    for lifecycle in lifecycles() {
+        for world in worlds() {
+            let (mut row, mut observed) = (row(lifecycle.clone()), world);
+            let is_deleting = matches!(lifecycle, Lifecycle::Deleting { .. });
+            let mut rounds = 0;
+            loop {
+                let actions = plan(Some(&row), &observed);
+                let is_over = actions.is_empty() || actions == [Action::FinishDeletion];
+                apply(&mut row, &mut observed, &actions);
+                rounds += 1;
+                assert!(
+                    rounds < 12,
+                    "{lifecycle:?} does not converge from {observed:?}"
+                );
+                if is_over {
+                    break;
+                }
+            }
+            looked_at += 1;
+            let running = observed
+                .containers
+                .iter()
+                .filter(|c| c.state == ContainerState::Running);
+            match row.lifecycle {
+                Lifecycle::Starting { .. } => {
+                    assert_eq!(observed.readiness, Readiness::Waiting);
+                    assert_eq!((running.count(), observed.containers.len()), (1, 1));
+                }
+                Lifecycle::Running { .. } => {
+                    assert_eq!((running.count(), observed.containers.len()), (1, 1));
+                }
+                Lifecycle::Stopped | Lifecycle::Failed { .. } | Lifecycle::Deleting { .. } => {
+                    assert_eq!(observed.containers, vec![]);
+                    assert_eq!(observed.network, None);
+                    assert!(!observed.has_run_directory);
+                    assert_eq!(
+                        is_deleting,
+                        matches!(row.lifecycle, Lifecycle::Deleting { .. })
+                    );
+                }
+                Lifecycle::Stopping { .. } => panic!("a stop ends"),
+            }
+        }
+    }
+    assert_eq!(looked_at, 6 * 7 * 4 * 3 * 2 * 3 * 2 * 2);
+}
+
+#[test]
+fn the_same_world_has_the_same_plan() {
+    for lifecycle in lifecycles() {
+        for world in worlds() {
+            let row = row(lifecycle.clone());
+            assert_eq!(plan(Some(&row), &world), plan(Some(&row), &world));
+        }
+    }
+}
+
+#[test]
+fn only_an_answer_of_the_bridge_makes_a_workspace_running() {
+    for world in worlds() {
+        let actions = plan(
+            Some(&row(Lifecycle::Starting {
+                since: Timestamp::UNIX_EPOCH,
+            })),
+            &world,
+        );
+        if actions.contains(&Action::MarkRunning) {
+            assert_eq!(world.readiness, Readiness::Ready);
+            assert_eq!(world.verified.as_deref(), Some("current"));
+            assert!(
+                world
+                    .containers
+                    .iter()
+                    .all(|found| found.state == ContainerState::Running)
+            );
+        }
+    }
+}
+
+#[test]
+fn a_running_container_of_the_right_generation_is_never_touched() {
+    for world in worlds() {
+        let is_fine = world.containers.iter().any(|found| {
+            found.generation == Some(Generation(2)) && found.state == ContainerState::Running
+        });
+        if !is_fine {
+            continue;
+        }
+        let actions = plan(
+            Some(&row(Lifecycle::Running {
+                since: Timestamp::UNIX_EPOCH,
+            })),
+            &world,
+        );
+        let touched: BTreeSet<_> = actions
+            .iter()
+            .map(|action| match action {
+                Action::StopContainer { id } | Action::RemoveContainer { id } => id.as_str(),
+                other => panic!("a running workspace was planned to {other:?}"),
+            })
+            .collect();
+        assert!(touched.iter().all(|id| *id == "stale"), "{touched:?}");
+    }
+}
+
+#[test]
+fn orphans_go_only_after_their_grace_and_the_network_after_the_container() {
+    let running = container("c", 1, WANTED, ContainerState::Running);
+    let orphaned = Observed {
+        containers: vec![running],
+        network: Some(network(false)),
+        has_run_directory: true,
+        ..nothing()
+    };
+    assert_eq!(plan(None, &orphaned), vec![]);
+    let mut due = Observed {
+        orphaned_before: Timestamp::from_second(1).unwrap(),
+        ..orphaned
+    };
+    assert_eq!(
+        plan(None, &due),
+        vec![
+            Action::StopContainer { id: "c".into() },
+            Action::RemoveContainer { id: "c".into() }
+        ]
+    );
+    due.containers.clear();
+    assert_eq!(
+        plan(None, &due),
+        vec![
+            Action::RemoveNetwork { id: "n".into() },
+            Action::RemoveRunDirectory
+        ]
+    );
+    assert_eq!(plan(None, &nothing()), vec![]);
+}

@@ -1,0 +1,505 @@
+//! Brings the world to what was asked, one look at a time.
+//!
+//! [`Reconciler::pass`] looks at one workspace, plans, acts, and looks again until there is
+//! nothing to do but wait. It may die after any step: the next pass starts from what is there.
+//! [`work`] runs passes, one at a time for each workspace; [`act`] carries out single actions.
+
+mod act;
+#[cfg(test)]
+mod simulation;
+pub(crate) mod work;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use kalpana_config::Site;
+use kalpana_domain::Timestamp;
+use kalpana_domain::clock::Clock;
+use kalpana_domain::id::WorkspaceId;
+use kalpana_domain::lifecycle::{FailureCode, FailureReason, Lifecycle};
+use kalpana_domain::workspace::Workspace;
+use kalpana_protocol::orchestrator::{PhaseName, PhaseStatus};
+use kalpana_store::StoreError;
+use kalpana_store::repository::Workspaces;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::container::Host;
+use crate::engine::{Capabilities, ContainerState, Engine, EngineError};
+use crate::feed::Feeds;
+use crate::keys::NodeKey;
+use crate::launch::RunDirectories;
+use crate::logs::Journal;
+use crate::metrics::Metrics;
+use crate::network::Subnet;
+use crate::plan::{self, Action, Readiness};
+use crate::progress::Board;
+use crate::ready::Bridges;
+use crate::uptime::Uptime;
+
+/// Looks in one pass. A start takes four; more means that the world does not do as it says.
+const ROUNDS: usize = 16;
+
+/// How long things may take.
+#[derive(Debug, Clone)]
+pub(crate) struct Limits {
+    /// A start without a sign of progress.
+    pub(crate) start: Duration,
+    /// A clone in all.
+    pub(crate) clone: Duration,
+    /// A container to end by itself.
+    pub(crate) stop: Duration,
+    /// What belongs to no workspace, before it is removed.
+    pub(crate) orphan_grace: Duration,
+}
+
+/// Brings workspaces to what was asked.
+pub(crate) struct Reconciler {
+    pub(crate) engine: Arc<dyn Engine>,
+    pub(crate) engine_socket: PathBuf,
+    pub(crate) store: Arc<dyn Workspaces>,
+    pub(crate) bridges: Arc<dyn Bridges>,
+    pub(crate) feeds: Feeds,
+    pub(crate) board: Board,
+    pub(crate) journal: Journal,
+    pub(crate) metrics: Metrics,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) uptime: Arc<dyn Uptime>,
+    pub(crate) directories: RunDirectories,
+    pub(crate) keys: Arc<NodeKey>,
+    pub(crate) site: Site,
+    pub(crate) host: Host,
+    pub(crate) pool: Subnet,
+    pub(crate) limits: Limits,
+    /// Places for concurrent starts.
+    pub(crate) starts: Arc<Semaphore>,
+    pub(crate) state: State,
+}
+
+/// What a reconciler remembers. All of it can be lost at any time.
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    memories: Mutex<HashMap<WorkspaceId, Memory>>,
+    capabilities: Arc<Mutex<Option<Capabilities>>>,
+    is_engine_up: Mutex<Option<bool>>,
+    /// Held while a subnet is chosen and taken, so that two starts do not choose the same.
+    subnets: tokio::sync::Mutex<()>,
+}
+
+impl State {
+    /// Makes a state that shares what it learns of the engine.
+    pub(crate) fn new(capabilities: Arc<Mutex<Option<Capabilities>>>) -> Self {
+        Self {
+            capabilities,
+            ..Self::default()
+        }
+    }
+}
+
+/// What is remembered of one workspace.
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    /// The container whose isolation was compared.
+    pub(crate) verified: Option<String>,
+    /// The last thing that went wrong in this transition.
+    last_error: Option<String>,
+    /// Since when it is being stopped.
+    stopping_since: Option<Duration>,
+    /// Its place among the concurrent starts.
+    place: Option<OwnedSemaphorePermit>,
+}
+
+/// How a pass ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// Everything is as it should be.
+    Settled,
+    /// Something is under way; look again when told so, or after this time at the latest.
+    Waiting(Duration),
+    /// The start waits for a place.
+    Queued,
+    /// Something went wrong; look again after a while.
+    Failed,
+}
+
+/// Why a pass ended before its time.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PassError {
+    /// The engine did not do as asked.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The store did not.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The host did not.
+    #[error(transparent)]
+    RunDirectory(#[from] crate::launch::RunDirectoryError),
+    /// The start cannot succeed, however often it is repeated.
+    #[error("the start cannot succeed: {}", .0.message)]
+    Hopeless(FailureReason),
+}
+
+enum Round {
+    Again,
+    Over(Outcome),
+}
+
+impl Reconciler {
+    /// Brings one workspace as close to what was asked as it can be brought now.
+    ///
+    /// Two passes for one workspace must not run at the same time.
+    pub(crate) async fn pass(&self, id: WorkspaceId) -> Outcome {
+        for _ in 0..ROUNDS {
+            match self.round(id).await {
+                Ok(Round::Again) => {}
+                Ok(Round::Over(outcome)) => {
+                    let is_settled = outcome == Outcome::Settled;
+                    self.metrics
+                        .pass(if is_settled { "settled" } else { "waiting" });
+                    return outcome;
+                }
+                // Somebody wrote the row since it was read: an intent. Look again at once.
+                Err(PassError::Store(
+                    StoreError::Conflict { .. } | StoreError::NotFound { .. },
+                )) => {}
+                Err(error) => {
+                    self.metrics.pass("failed");
+                    let text = describe(&error);
+                    tracing::warn!(workspace.id = %id, error = text, "could not bring {id} to what was asked, trying again: {text}");
+                    return Outcome::Failed;
+                }
+            }
+        }
+        self.metrics.pass("failed");
+        tracing::warn!(workspace.id = %id, "{id} is not as it should be after {ROUNDS} looks, trying again later");
+        Outcome::Failed
+    }
+
+    async fn round(&self, id: WorkspaceId) -> Result<Round, PassError> {
+        let Some(row) = self.store.workspace(id).await? else {
+            return self.round_without_row(id).await;
+        };
+        self.recall(&row);
+        let overdue = self.overdue(&row);
+        let observed = match self.observe(id, Some(&row), overdue.clone()).await {
+            Ok(observed) => observed,
+            Err(error) => {
+                self.memory(id, |memory| memory.last_error = Some(describe(&error)));
+                // The deadline holds with or without an engine.
+                if let Some(reason) = overdue {
+                    self.mark_failed(&row, reason).await?;
+                }
+                return Err(error.into());
+            }
+        };
+        self.note_adoption(&row, &observed);
+        let actions = plan::plan(Some(&row), &observed);
+        if actions.is_empty() {
+            return Ok(Round::Over(self.wait(&row)));
+        }
+        if needs_place(&row, &actions) && !self.take_place(id) {
+            self.board.touch(id);
+            return Ok(Round::Over(Outcome::Queued));
+        }
+        for action in actions {
+            match self.perform(&row, action).await {
+                Ok(()) => {}
+                Err(PassError::Hopeless(reason)) => self.mark_failed(&row, reason).await?,
+                Err(error) => {
+                    if !matches!(error, PassError::Store(_)) {
+                        self.memory(id, |memory| memory.last_error = Some(describe(&error)));
+                    }
+                    return Err(error);
+                }
+            }
+        }
+        Ok(Round::Again)
+    }
+
+    async fn round_without_row(&self, id: WorkspaceId) -> Result<Round, PassError> {
+        self.forget(id);
+        let observed = self.observe(id, None, None).await?;
+        let actions = plan::plan(None, &observed);
+        if actions.is_empty() {
+            return Ok(Round::Over(Outcome::Settled));
+        }
+        for action in actions {
+            self.perform_orphan(id, action).await?;
+        }
+        Ok(Round::Again)
+    }
+
+    /// Brings what is remembered in line with the row, and tells the row to whom it concerns.
+    fn recall(&self, row: &Workspace) {
+        let is_starting = matches!(row.lifecycle, Lifecycle::Starting { .. });
+        let is_stopping = matches!(row.lifecycle, Lifecycle::Stopping { .. });
+        let now = self.uptime.now();
+        if is_starting {
+            self.board.begin(row.id, row.generation);
+        }
+        let has_booted = self
+            .board
+            .standing(row.id)
+            .is_none_or(|standing| matches!(standing.phase, PhaseName::Clone | PhaseName::Editor));
+        self.memory(row.id, |memory| {
+            if !is_starting || has_booted {
+                memory.place = None;
+            }
+            if !is_starting && !is_stopping {
+                memory.last_error = None;
+            }
+            memory.stopping_since = is_stopping.then(|| memory.stopping_since.unwrap_or(now));
+        });
+        let is_reachable = matches!(row.lifecycle, Lifecycle::Running { .. })
+            && self.bridges.watch(row.id, row.generation) == Readiness::Ready;
+        self.feeds.row(row, is_reachable.then(|| self.root_uid()));
+    }
+
+    /// Notes the phases that a start had passed before this process came to it.
+    fn note_adoption(&self, row: &Workspace, observed: &plan::Observed) {
+        let runs = observed.containers.iter().any(|container| {
+            container.generation == Some(row.generation)
+                && container.state == ContainerState::Running
+        });
+        if runs && matches!(row.lifecycle, Lifecycle::Starting { .. }) {
+            for phase in [PhaseName::Network, PhaseName::Volume, PhaseName::Container] {
+                self.board
+                    .note(row.id, row.generation, phase, PhaseStatus::Done, None);
+            }
+            if self
+                .board
+                .standing(row.id)
+                .is_some_and(|s| s.phase == PhaseName::Boot)
+            {
+                self.board.note(
+                    row.id,
+                    row.generation,
+                    PhaseName::Boot,
+                    PhaseStatus::Running,
+                    None,
+                );
+            }
+        }
+    }
+
+    /// Says until when there is nothing to do.
+    fn wait(&self, row: &Workspace) -> Outcome {
+        match (&row.lifecycle, self.board.standing(row.id)) {
+            (Lifecycle::Starting { .. }, Some(standing)) => {
+                let (spent, limit) = if standing.phase == PhaseName::Clone {
+                    (standing.in_phase, self.limits.clone)
+                } else {
+                    (standing.silent, self.limits.start)
+                };
+                Outcome::Waiting(limit.saturating_sub(spent) + Duration::from_millis(10))
+            }
+            _ => Outcome::Settled,
+        }
+    }
+
+    /// Returns why a transition has taken too long, if it has.
+    fn overdue(&self, row: &Workspace) -> Option<FailureReason> {
+        let (last_error, stopping_since) = self.memory(row.id, |memory| {
+            (memory.last_error.clone(), memory.stopping_since)
+        });
+        match &row.lifecycle {
+            Lifecycle::Starting { .. } => {
+                let standing = self.board.standing(row.id)?;
+                if standing.phase == PhaseName::Clone {
+                    let limit = self.limits.clone;
+                    return (standing.in_phase >= limit).then(|| clone_timed_out(limit));
+                }
+                let is_over = standing.silent >= self.limits.start;
+                is_over.then(|| match last_error {
+                    Some(error) => self.engine_failed(&error),
+                    None => start_timed_out(standing.phase, self.limits.start),
+                })
+            }
+            Lifecycle::Stopping { .. } => {
+                let spent = self.uptime.now().saturating_sub(stopping_since?);
+                let is_over = spent >= self.limits.stop + self.limits.start;
+                let error = last_error.unwrap_or_else(|| "the container did not end".to_owned());
+                is_over.then(|| self.engine_failed(&error))
+            }
+            _ => None,
+        }
+    }
+
+    /// Returns the failure of a transition that the engine kept from ending.
+    fn engine_failed(&self, error: &str) -> FailureReason {
+        let is_up = self
+            .state
+            .is_engine_up
+            .lock()
+            .expect("no holder panics")
+            .unwrap_or(false);
+        let message = if is_up {
+            format!("Docker did not do what was asked: {error}.")
+        } else {
+            format!(
+                "Docker does not answer at {}: start it with `systemctl start docker`, then try \
+                 again.",
+                self.engine_socket.display()
+            )
+        };
+        FailureReason::new(FailureCode::EngineUnavailable, message)
+    }
+
+    fn take_place(&self, id: WorkspaceId) -> bool {
+        self.memory(id, |memory| {
+            if memory.place.is_none() {
+                memory.place = Arc::clone(&self.starts).try_acquire_owned().ok();
+            }
+            memory.place.is_some()
+        })
+    }
+
+    /// Reads or changes what is remembered of a workspace.
+    pub(crate) fn memory<T>(&self, id: WorkspaceId, use_it: impl FnOnce(&mut Memory) -> T) -> T {
+        let mut memories = self.state.memories.lock().expect("no holder panics");
+        use_it(memories.entry(id).or_default())
+    }
+
+    fn forget(&self, id: WorkspaceId) {
+        self.state
+            .memories
+            .lock()
+            .expect("no holder panics")
+            .remove(&id);
+        self.bridges.forget(id);
+        self.board.forget(id);
+    }
+
+    /// Returns what the engine can do, asking it the first time.
+    pub(crate) async fn capabilities(&self) -> Result<Capabilities, EngineError> {
+        let known = self
+            .state
+            .capabilities
+            .lock()
+            .expect("no holder panics")
+            .clone();
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let found = self.engine.capabilities().await?;
+        tracing::info!(
+            engine.version = found.version,
+            engine.cpus = found.cpus,
+            "found Docker {} at {}",
+            found.version,
+            self.engine_socket.display()
+        );
+        *self.state.capabilities.lock().expect("no holder panics") = Some(found.clone());
+        Ok(found)
+    }
+
+    /// Returns the uid of containers' roots: the host's own root until the engine says otherwise.
+    pub(crate) fn root_uid(&self) -> u32 {
+        root_uid(&self.state.capabilities)
+    }
+
+    /// Notes whether the engine answers, and says so once when that changes.
+    pub(crate) fn engine_answered(&self, error: Option<&EngineError>) {
+        let is_up = !error.is_some_and(EngineError::is_unavailable);
+        self.metrics.engine_up(is_up);
+        let mut known = self.state.is_engine_up.lock().expect("no holder panics");
+        if *known == Some(is_up) {
+            return;
+        }
+        let was_known = known.replace(is_up).is_some();
+        drop(known);
+        let socket = self.engine_socket.display();
+        if !is_up {
+            // A restarted engine may be another version on other limits.
+            *self.state.capabilities.lock().expect("no holder panics") = None;
+            let error = error.map(|error| describe(error)).unwrap_or_default();
+            tracing::warn!(
+                error,
+                "Docker does not answer at {socket}: start it with `systemctl start docker`; \
+                 running workspaces are not affected, starts wait: {error}"
+            );
+        } else if was_known {
+            tracing::info!("Docker answers again at {socket}");
+        }
+    }
+
+    /// Returns the moment before which what belongs to no workspace must have been made to go.
+    pub(crate) fn orphaned_before(&self) -> Timestamp {
+        let grace = jiff::SignedDuration::try_from(self.limits.orphan_grace);
+        let now = self.clock.now();
+        grace
+            .ok()
+            .and_then(|grace| now.checked_sub(grace).ok())
+            .unwrap_or(Timestamp::MIN)
+    }
+}
+
+/// Returns the uid of containers' roots as far as it is known.
+pub(crate) fn root_uid(capabilities: &Mutex<Option<Capabilities>>) -> u32 {
+    capabilities
+        .lock()
+        .expect("no holder panics")
+        .as_ref()
+        .map_or(0, |found| found.root_uid)
+}
+
+/// Tells whether actions make a start cost the host something, for which it needs a place.
+fn needs_place(row: &Workspace, actions: &[Action]) -> bool {
+    let is_costly = |action: &Action| {
+        matches!(
+            action,
+            Action::CreateNetwork | Action::CreateContainer | Action::StartContainer { .. }
+        )
+    };
+    matches!(row.lifecycle, Lifecycle::Starting { .. }) && actions.iter().any(is_costly)
+}
+
+fn start_timed_out(phase: PhaseName, limit: Duration) -> FailureReason {
+    let what = match phase {
+        PhaseName::Network => "The network was not made",
+        PhaseName::Volume => "The storage was not made",
+        PhaseName::Container => "The container was not started",
+        PhaseName::Boot => "The container's bridge did not answer",
+        PhaseName::Clone => "The repository was not cloned",
+        PhaseName::Editor => "The editor did not answer",
+    };
+    FailureReason::new(
+        FailureCode::StartTimedOut,
+        format!(
+            "{what} within {} s; start the workspace again, or look at its log.",
+            limit.as_secs()
+        ),
+    )
+}
+
+fn clone_timed_out(limit: Duration) -> FailureReason {
+    let minutes = limit.as_secs().div_ceil(60);
+    FailureReason::new(
+        FailureCode::CloneFailed,
+        format!(
+            "The clone took longer than {minutes} min; try a smaller repository or a faster server."
+        ),
+    )
+}
+
+/// Returns an error with all its sources, in one line.
+pub(crate) fn describe(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+impl fmt::Debug for Reconciler {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Reconciler")
+            .field("state", &self.state)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,42 @@
+//! Where a workspace's files live: two named volumes that outlive every container.
+//!
+//! Nothing in this crate removes a volume. They are labelled when they are made, so that whoever
+//! keeps the trash finds them after the workspace is gone.
+
+use std::collections::HashMap;
+
+use kalpana_domain::id::WorkspaceId;
+
+use crate::labels;
+
+/// Where the workspace's files are inside.
+pub(crate) const WORKSPACE_TARGET: &str = "/workspace";
+/// Where the user's home is inside.
+pub(crate) const HOME_TARGET: &str = "/home/dev";
+
+/// A volume to be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct VolumeDefinition {
+    /// Its name.
+    pub(crate) name: String,
+    /// Its labels.
+    pub(crate) labels: HashMap<String, String>,
+}
+
+/// Returns the name of the volume behind `/workspace`.
+pub(crate) fn workspace_volume(workspace: WorkspaceId) -> String {
+    format!("kal-{workspace}-workspace")
+}
+
+/// Returns the name of the volume behind the user's home.
+pub(crate) fn home_volume(workspace: WorkspaceId) -> String {
+    format!("kal-{workspace}-home")
+}
+
+/// Returns both volumes of a workspace.
+pub(crate) fn definitions(instance: &str, workspace: WorkspaceId) -> [VolumeDefinition; 2] {
+    [workspace_volume(workspace), home_volume(workspace)].map(|name| VolumeDefinition {
+        name,
+        labels: labels::of(instance, workspace),
+    })
+}
