@@ -48,7 +48,9 @@ pub async fn serve(listener: Listener, router: Router, shutdown: CancellationTok
             },
         };
         let policy = listener.policy().clone();
-        let router = router.clone().layer(axum::Extension(Stopping(shutdown.clone())));
+        let router = router
+            .clone()
+            .layer(axum::Extension(Stopping(shutdown.clone())));
         let shutdown = shutdown.clone();
         connections.spawn(async move {
             let service =

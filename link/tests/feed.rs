@@ -1,5 +1,7 @@
 //! The feed over a real Unix socket: snapshot, changes, acknowledgement, cut lines, strangers.
 
+#![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
+
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 

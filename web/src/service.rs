@@ -180,7 +180,7 @@ pub async fn setup_link(
     let secret = Accounts::new(store, settings, clock)?
         .setup_secret()
         .await?;
-    Ok(secret.map(|secret| format!("{}/setup?token={}", site.base_url(), secret.expose())))
+    Ok(secret.map(|secret| format!("{}/setup#token={}", site.base_url(), secret.expose())))
 }
 
 async fn assemble(

@@ -143,7 +143,7 @@ impl Site {
             kalpana_web::setup_link(self.store.clone(), &self.site, &self.config.auth, clock)
                 .await
                 .unwrap()?;
-        let prefix = format!("{}/setup?token=", self.site.base_url());
+        let prefix = format!("{}/setup#token=", self.site.base_url());
         Some(link.strip_prefix(&prefix).unwrap().to_owned())
     }
 

@@ -37,7 +37,7 @@ export function UserMenu({ user }: { user: User }) {
           size="icon-sm"
           className="rounded-full"
           // What is seen is part of the name, for people who speak to their browser.
-          aria-label={`Account menu of ${user.name} (${initials(user.name)})`}
+          aria-label={`Account menu of ${user.name}, ${initials(user.name)}`}
         >
           <span
             aria-hidden="true"

@@ -1,0 +1,73 @@
+//! `/metrics`, `/healthz` and `/readyz` of one role, on a loopback port.
+
+use std::net::SocketAddr;
+
+use anyhow::Context;
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use prometheus::{Encoder, Registry, TextEncoder};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+#[derive(Clone)]
+struct Shown {
+    registry: Registry,
+    ready: watch::Receiver<bool>,
+}
+
+/// Binds the port.
+///
+/// # Errors
+/// If it is taken, with the setting that moves it.
+pub(crate) async fn bind(address: SocketAddr, setting: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| {
+        format!(
+            "cannot serve metrics on {address}\n\
+             hint: another program has the port; set {setting} to a free one, or to 0 to pick any"
+        )
+    })
+}
+
+/// Serves until `shutdown`.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    registry: Registry,
+    ready: watch::Receiver<bool>,
+    shutdown: CancellationToken,
+) {
+    let router = Router::new()
+        .route("/metrics", get(metrics))
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(readiness))
+        .with_state(Shown { registry, ready });
+    let served = axum::serve(listener, router)
+        .with_graceful_shutdown(async move { shutdown.cancelled().await })
+        .await;
+    if let Err(error) = served {
+        tracing::error!(%error, "metrics and health are no longer served: {error}");
+    }
+}
+
+async fn metrics(State(shown): State<Shown>) -> impl IntoResponse {
+    let encoder = TextEncoder::new();
+    let mut text = Vec::new();
+    match encoder.encode(&shown.registry.gather(), &mut text) {
+        Ok(()) => {
+            let content_type = encoder.format_type().to_owned();
+            ([(header::CONTENT_TYPE, content_type)], text).into_response()
+        }
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}
+
+async fn readiness(State(shown): State<Shown>) -> impl IntoResponse {
+    if *shown.ready.borrow() {
+        (StatusCode::OK, "ready\n")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "not ready\n")
+    }
+}
