@@ -1,0 +1,36 @@
+// A stop keeps the files and nothing else.
+
+import assert from "node:assert/strict";
+
+import { containers } from "../lib/engine.mjs";
+import { editorInPage, openWorkspace, START_LIMIT_MS, stopWorkspace } from "../lib/ways.mjs";
+import { left } from "../lib/world.mjs";
+import { MADE } from "./04-editor.mjs";
+
+export const stories = {
+  "a workspace stopped and started from its page has its files": async (world) => {
+    const ada = left(world.ada, "the administrator");
+    const { id, name } = left(world.workspace, "a workspace");
+    await openWorkspace(ada, id);
+    await stopWorkspace(ada, name);
+    const names = await containers(world.site.instance);
+    assert.ok(!names.some((container) => container.includes(id)), `a container is left: ${names}`);
+    await world.gallery.take(ada.page, "stopped");
+
+    // Its own address says so as well, and leads to the page that offers the start.
+    await ada.watch.expecting(/status of 503/, async () => {
+      await ada.visit(world.site.originOf(id));
+      await ada.page.getByRole("heading", { name: "This workspace is stopped" }).waitFor();
+    });
+    await world.gallery.take(ada.page, "gateway-stopped");
+    await ada.page.getByRole("link", { name: "Start it" }).click();
+    await ada.page.waitForURL(`${world.site.origin}/workspace/${id}`);
+    await ada.page.getByRole("heading", { name: `${name} is stopped` }).waitFor();
+
+    await ada.page.getByRole("button", { name: "Start", exact: true }).click();
+    await ada.page.locator('iframe[title="Editor"]').waitFor({ timeout: START_LIMIT_MS });
+    const editor = await editorInPage(ada, id);
+    await editor.showsFile(MADE);
+    await editor.showsFile("README.md");
+  },
+};

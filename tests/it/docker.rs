@@ -1,0 +1,9 @@
+//! Stories on the real engine, the real image and the real executable.
+
+mod bad_input;
+mod command_line;
+mod inside;
+mod isolation;
+mod journey;
+mod operations;
+mod restart;

@@ -1,0 +1,4 @@
+//! Whole-system facts, in one binary.
+
+mod architecture;
+mod docker;
