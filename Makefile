@@ -2,14 +2,14 @@
 # KALPANA_CACHE (default ~/.cache/kalpana) is where everything built or downloaded is kept.
 
 .DEFAULT_GOAL := help
-.PHONY: help up test check format image ui build clean
+.PHONY: help up test check format image ui build bench-lifecycle clean
 
 ARGS ?=
 
 help: ## shows this list
 	@echo "Kalpana. Usage: make <command>"
 	@echo
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo "A first time needs Rust, git and make; the rest is installed (and named) by 'make up'."
 
@@ -34,6 +34,9 @@ ui: ## builds the user interface into web/ui/out
 
 build: ui ## builds the kalpana executable (release)
 	@scripts/build
+
+bench-lifecycle: ui ## measures creation, latency and memory (ARGS="5" for 5 runs)
+	@scripts/bench-lifecycle $(ARGS)
 
 clean: ## removes what was built, never data: workspaces and accounts stay
 	@scripts/clean

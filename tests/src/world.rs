@@ -165,7 +165,7 @@ impl World {
         tokio::spawn(collect(stdout, Arc::clone(&self.output)));
         tokio::spawn(collect(stderr, Arc::clone(&self.output)));
         let ready = until("kalpana up", START_LIMIT, async || {
-            let is_ready = self.output().contains("Kalpana is ready");
+            let is_ready = self.output().contains("Ctrl-C stops it");
             let ended = process.try_wait()?.is_some();
             if ended && !is_ready {
                 bail!("it ended");

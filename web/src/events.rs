@@ -29,6 +29,10 @@ use crate::outlet::{Gone, Outlet};
 use crate::state::AppState;
 use crate::view::WorkspaceRemoved;
 
+/// How soon a browser whose stream was cut comes back. Its own default of some seconds would leave
+/// a page behind whenever the machine's network changes, which each start and stop does.
+const RETRY: Duration = Duration::from_millis(300);
+
 /// How often a quiet stream shows that it lives.
 const PING: Duration = Duration::from_secs(15);
 
@@ -134,7 +138,7 @@ impl Viewer {
     ) -> Result<(), End> {
         self.tell_all().await?;
         self.outlet
-            .send(Event::default().event("ready").data("{}"))
+            .send(Event::default().event("ready").retry(RETRY).data("{}"))
             .await?;
         loop {
             let change = tokio::select! {

@@ -13,6 +13,9 @@ use tokio_util::task::TaskTracker;
 
 use super::{Outcome, Reconciler, describe};
 
+/// How long after an event of the engine its lists are looked at again.
+const SECOND_LOOK: Duration = Duration::from_millis(500);
+
 /// First and longest wait after a pass that failed.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(15));
 
@@ -200,6 +203,7 @@ impl Work {
                         failures = 0;
                         if let Some(id) = event.workspace {
                             self.wake(id);
+                            self.wake_later(id);
                         }
                     }
                     Some(Err(error)) => {
@@ -216,6 +220,18 @@ impl Work {
                 () = tokio::time::sleep(wait) => {}
             }
         }
+    }
+
+    /// Wakes a worker again in a moment: the engine tells of a death before its own lists show it,
+    /// so a look at once may still see the container running.
+    fn wake_later(&self, id: WorkspaceId) {
+        let this = self.clone();
+        tokio::spawn(async move {
+            tokio::select! {
+                () = this.0.shutdown.cancelled() => {}
+                () = tokio::time::sleep(SECOND_LOOK) => this.wake(id),
+            }
+        });
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<WorkspaceId, Worker>> {

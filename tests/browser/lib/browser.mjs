@@ -6,6 +6,7 @@ import path from "node:path";
 
 import { chromium } from "playwright-core";
 
+import { Netns } from "./netns.mjs";
 import { run } from "./program.mjs";
 import { NETWORK_CHANGED, Watch } from "./watch.mjs";
 
@@ -33,6 +34,7 @@ export class Browser {
   watch;
   #browser;
   #home;
+  #netns;
   #site;
   #people = [];
 
@@ -49,8 +51,10 @@ export class Browser {
     const nss = ["-d", `sql:${database}`];
     await run("certutil", [...nss, "-N", "--empty-password"]);
     await run("certutil", [...nss, "-A", "-t", "C,,", "-n", "kalpana", "-i", site.authority]);
+    browser.#netns = await Netns.prepare({ folder: browser.#home, executable, port: site.port });
+    if (!browser.#netns) console.log("the browser shares this machine's network: unshare --net is not allowed here");
     browser.#browser = await chromium.launch({
-      executablePath: executable,
+      executablePath: browser.#netns?.executable ?? executable,
       args: FLAGS,
       env: { ...process.env, HOME: browser.#home },
     });
@@ -75,6 +79,7 @@ export class Browser {
 
   async close() {
     await this.#browser.close();
+    this.#netns?.close();
     rmSync(this.#home, { recursive: true, force: true });
   }
 }

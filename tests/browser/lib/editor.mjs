@@ -9,10 +9,10 @@ const OPEN_LIMIT_MS = 60_000;
 const TERMINAL_LIMIT_MS = 60_000;
 
 /** How long VS Code may take to answer its terminal's keys before they are pressed again. */
-const PRESS_AGAIN_MS = 4_000;
+const PRESS_AGAIN_MS = 2_000;
 
-/** How long a command may take before it is typed again, where it may have been lost. */
-const REPEAT_MS = 1_000;
+/** How long a command may take before it is typed again. */
+const TYPE_AGAIN_MS = 1_500;
 
 export class Editor {
   /** The page that shows it, for its keyboard. */
@@ -74,10 +74,10 @@ export class Editor {
 
   /**
    * Types a command that makes a file, until the file is in the volume; what the terminal looks like
-   * counts for nothing. `isRepeated` types it again and again, for a terminal that is being
-   * connected anew and forgets keys meanwhile; `isFocused` trusts that the keyboard is there.
+   * counts for nothing. It is typed again now and then, because VS Code forgets keys that come while
+   * a terminal is being connected. `isFocused` trusts that the terminal has the keyboard.
    */
-  async makeFile(workspace, name, { limit = TERMINAL_LIMIT_MS, isRepeated = false, isFocused = false } = {}) {
+  async makeFile(workspace, name, { isFocused = false } = {}) {
     // The path is relative: the terminal stands in the folder that the editor opened.
     const type = async () => {
       if (!isFocused) await this.#terminal(".xterm-helper-textarea").focus();
@@ -89,13 +89,13 @@ export class Editor {
     await until(
       `${path} to be in the workspace`,
       async () => {
-        if (typed === 0 || (isRepeated && Date.now() - typed > REPEAT_MS)) {
+        if (Date.now() - typed > TYPE_AGAIN_MS) {
           await type();
           typed = Date.now();
         }
         return isInside(workspace, path);
       },
-      limit,
+      TERMINAL_LIMIT_MS,
     );
   }
 }

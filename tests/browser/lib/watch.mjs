@@ -12,6 +12,8 @@ const ASKED_FOR = [
 export class Watch {
   /** Complaints of our own pages, ready to be read. */
   complaints = [];
+  /** Complaints that stories provoked. */
+  provoked = [];
   /** How often the machine's networks changed under a request. */
   networkChanges = 0;
   /** How often a page was asked for again because of that. */
@@ -95,7 +97,7 @@ export class Watch {
 
   #complain(who, url, text) {
     const line = `${who} at ${url || "?"}: ${text}`;
-    if (this.#expected.some((pattern) => pattern.test(line))) return;
-    this.complaints.push(line);
+    const isExpected = this.#expected.some((pattern) => pattern.test(line));
+    (isExpected ? this.provoked : this.complaints).push(line);
   }
 }

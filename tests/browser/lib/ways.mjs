@@ -84,6 +84,8 @@ export async function openWorkspace(person, workspace) {
 /** Stops the workspace whose page is shown, and waits until the page says that it is stopped. */
 export async function stopWorkspace({ page }, name) {
   await page.getByRole("button", { name: "Stop workspace" }).click();
+  const question = page.getByRole("alertdialog", { name: `Stop ${name}?` });
+  await question.getByRole("button", { name: "Stop now" }).click();
   await page.getByRole("heading", { name: `${name} is stopped` }).waitFor({ timeout: STOP_LIMIT_MS });
 }
 

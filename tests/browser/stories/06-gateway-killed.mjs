@@ -6,9 +6,6 @@ import { containers } from "../lib/engine.mjs";
 import { openWorkspace } from "../lib/ways.mjs";
 import { left } from "../lib/world.mjs";
 
-/** VS Code tries at once, then after 5, 5 and 10 seconds, and so on. */
-const RECONNECT_LIMIT_MS = 60_000;
-
 export const stories = {
   "after kill -9 of the gateway the editor reconnects by itself": async (world) => {
     const ada = left(world.ada, "the administrator");
@@ -28,7 +25,7 @@ export const stories = {
       const killed = Date.now();
       await world.site.killRole("gateway");
       const back = Date.now() - killed;
-      await editor.makeFile(id, "after-the-kill.txt", { isRepeated: true, limit: RECONNECT_LIMIT_MS });
+      await editor.makeFile(id, "after-the-kill.txt");
       const typed = Date.now() - killed;
       world.note(`kill -9 of the gateway: ready again after ${back} ms, the open terminal works after ${typed} ms`);
     });

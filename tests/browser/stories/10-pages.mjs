@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 
+import { until } from "../lib/until.mjs";
 import { openWorkspace } from "../lib/ways.mjs";
 import { left } from "../lib/world.mjs";
 
@@ -13,6 +14,25 @@ export const stories = {
     await world.gallery.take(other.page, "landing");
     await other.page.getByRole("main").getByRole("link", { name: "Sign in" }).click();
     await other.page.waitForURL(`${world.site.origin}/login`);
+    await other.leave();
+  },
+
+  "a script that somebody plants in a page does not run": async (world) => {
+    const { browser } = world;
+    const other = await browser.person("stranger");
+    await other.visit("/login");
+    const heard = () => browser.watch.provoked.filter((line) => line.includes("securitypolicyviolation")).length;
+    const before = heard();
+    await browser.watch.expecting(/content security policy|securitypolicyviolation/i, async () => {
+      await other.page.evaluate(() => {
+        const script = document.createElement("script");
+        script.textContent = "window.isPlanted = true";
+        document.body.append(script);
+      });
+      // What "no page broke its policy" listens to at the end is heard here.
+      await until("the violation to be heard", () => heard() > before);
+    });
+    assert.equal(await other.page.evaluate(() => window.isPlanted), undefined);
     await other.leave();
   },
 

@@ -20,7 +20,11 @@ export function useWorkspaceActions(workspace: Workspace) {
   };
   return {
     start: () => start.mutate(workspace.id, { onError: complain(`${workspace.name} was not started`) }),
-    stop: () => stop.mutate(workspace.id, { onError: complain(`${workspace.name} was not stopped`) }),
+    stop: (onDone?: () => void) =>
+      stop.mutate(workspace.id, {
+        onSuccess: onDone,
+        onError: complain(`${workspace.name} was not stopped`),
+      }),
     remove: (onDone: () => void) =>
       remove.mutate(workspace.id, {
         onSuccess: onDone,

@@ -1,12 +1,14 @@
 "use client";
 
-import { ChevronLeft, Square, SquareArrowOutUpRight } from "lucide-react";
+import { ChevronLeft, RotateCw, Square, SquareArrowOutUpRight } from "lucide-react";
+import { useRef, useState } from "react";
 
 import { Mark } from "@/components/shell/logo";
 import { UserMenu } from "@/components/shell/user-menu";
 import { Button } from "@/components/ui/button";
 import { Skeleton } from "@/components/ui/skeleton";
 import { Tooltip } from "@/components/ui/tooltip";
+import { StopDialog } from "@/components/workspace/confirm-dialog";
 import { StatusBadge } from "@/components/workspace/status-badge";
 import { useWorkspaceActions } from "@/components/workspace/use-workspace-actions";
 import type { User, Workspace } from "@/lib/api/types";
@@ -14,8 +16,16 @@ import { actionsFor } from "@/lib/workspace";
 
 const barClasses = "flex h-12 shrink-0 items-center gap-2 border-b bg-card px-2 sm:gap-3 sm:px-3";
 
+interface WorkspaceBarProps {
+  workspace: Workspace;
+  user: User;
+  /** Loads the editor's frame again, where one is shown. */
+  onReloadEditor?: () => void;
+}
+
 /** The thin bar above the editor. */
-export function WorkspaceBar({ workspace, user }: { workspace: Workspace; user: User }) {
+export function WorkspaceBar(props: WorkspaceBarProps) {
+  const { workspace, user } = props;
   return (
     <header className={barClasses}>
       <BackLink />
@@ -24,18 +34,27 @@ export function WorkspaceBar({ workspace, user }: { workspace: Workspace; user: 
       </p>
       <StatusBadge state={workspace.state} />
       <div className="ml-auto flex items-center gap-1">
-        <BarActions workspace={workspace} user={user} />
+        <BarActions {...props} />
         <UserMenu user={user} />
       </div>
     </header>
   );
 }
 
-function BarActions({ workspace, user }: { workspace: Workspace; user: User }) {
+function BarActions({ workspace, user, onReloadEditor }: WorkspaceBarProps) {
   const actions = useWorkspaceActions(workspace);
+  const [isAsking, setIsAsking] = useState(false);
+  const stop = useRef<HTMLButtonElement>(null);
   const can = actionsFor(workspace, user);
   return (
     <>
+      {onReloadEditor !== undefined && (
+        <Tooltip label="Reload the editor">
+          <Button variant="ghost" size="icon-sm" className="text-muted-foreground" onClick={onReloadEditor} aria-label="Reload the editor">
+            <RotateCw aria-hidden="true" />
+          </Button>
+        </Tooltip>
+      )}
       {can.open && (
         <Tooltip label="Open in a tab of its own">
           <Button asChild variant="ghost" size="icon-sm" className="text-muted-foreground">
@@ -50,7 +69,8 @@ function BarActions({ workspace, user }: { workspace: Workspace; user: User }) {
           variant="ghost"
           size="sm"
           className="text-muted-foreground max-sm:w-8 max-sm:px-0"
-          onClick={actions.stop}
+          ref={stop}
+          onClick={() => (workspace.state === "running" ? setIsAsking(true) : actions.stop())}
           isBusy={actions.isStopping}
           aria-label="Stop workspace"
         >
@@ -58,6 +78,14 @@ function BarActions({ workspace, user }: { workspace: Workspace; user: User }) {
           <span className="max-sm:sr-only">Stop</span>
         </Button>
       )}
+      <StopDialog
+        name={workspace.name}
+        isOpen={isAsking}
+        onOpenChange={setIsAsking}
+        onConfirm={() => actions.stop(() => setIsAsking(false))}
+        isBusy={actions.isStopping}
+        returnFocus={() => stop.current?.focus()}
+      />
     </>
   );
 }

@@ -2,7 +2,7 @@
 
 import { CircleAlert, LoaderCircle, Lock, Play, Power, Trash2 } from "lucide-react";
 import Link from "next/link";
-import { useEffect, useSyncExternalStore, type ReactNode } from "react";
+import { useEffect, useState, useSyncExternalStore, type ReactNode } from "react";
 
 import { ErrorState } from "@/components/common/error-state";
 import { SignedIn } from "@/components/shell/signed-in";
@@ -45,6 +45,7 @@ export function WorkspacePage() {
 
 function WorkspaceView({ id, user }: { id: string; user: User }) {
   const { data: workspace, error, refetch, isFetching } = useWorkspace(id);
+  const [reloads, setReloads] = useState(0);
   useTitle(workspace?.name);
 
   if (workspace === undefined) {
@@ -67,10 +68,13 @@ function WorkspaceView({ id, user }: { id: string; user: User }) {
       </Frame>
     );
   }
+  // A frame whose files did not arrive, because the network changed under it, stays blank for ever.
+  const hasEditor = workspace.state === "running" && isOwner(workspace, user);
+  const onReloadEditor = hasEditor ? () => setReloads((count) => count + 1) : undefined;
   return (
-    <Frame bar={<WorkspaceBar workspace={workspace} user={user} />}>
+    <Frame bar={<WorkspaceBar workspace={workspace} user={user} onReloadEditor={onReloadEditor} />}>
       <StateAnnouncer workspaces={[workspace]} />
-      <Content workspace={workspace} user={user} />
+      <Content key={reloads} workspace={workspace} user={user} />
     </Frame>
   );
 }

@@ -12,7 +12,7 @@ import {
   DropdownMenuSeparator,
   DropdownMenuTrigger,
 } from "@/components/ui/dropdown-menu";
-import { DeleteDialog } from "@/components/workspace/delete-dialog";
+import { DeleteDialog, StopDialog } from "@/components/workspace/confirm-dialog";
 import { RepositoryLine } from "@/components/workspace/repository-line";
 import { StatusBadge } from "@/components/workspace/status-badge";
 import { useWorkspaceActions } from "@/components/workspace/use-workspace-actions";
@@ -29,6 +29,7 @@ interface WorkspaceRowProps {
 /** One workspace in the list: what it is, how it is, and what can be done. */
 export const WorkspaceRow = memo(function WorkspaceRow({ workspace, user }: WorkspaceRowProps) {
   const [isDeleting, setIsDeleting] = useState(false);
+  const [isAsking, setIsAsking] = useState(false);
   const menu = useRef<HTMLButtonElement>(null);
   const actions = useWorkspaceActions(workspace);
   const can = actionsFor(workspace, user);
@@ -105,9 +106,12 @@ export const WorkspaceRow = memo(function WorkspaceRow({ workspace, user }: Work
                 </a>
               </DropdownMenuItem>
             )}
-            <DropdownMenuItem disabled={!can.stop || actions.isStopping} onSelect={actions.stop}>
+            <DropdownMenuItem
+              disabled={!can.stop || actions.isStopping}
+              onSelect={() => (state === "running" ? setIsAsking(true) : actions.stop())}
+            >
               <Square aria-hidden="true" />
-              Stop
+              {state === "running" ? "Stop…" : "Stop"}
             </DropdownMenuItem>
             <DropdownMenuSeparator />
             <DropdownMenuItem variant="destructive" disabled={!can.delete} onSelect={() => setIsDeleting(true)}>
@@ -116,8 +120,16 @@ export const WorkspaceRow = memo(function WorkspaceRow({ workspace, user }: Work
             </DropdownMenuItem>
           </DropdownMenuContent>
         </DropdownMenu>
+        <StopDialog
+          name={name}
+          isOpen={isAsking}
+          onOpenChange={setIsAsking}
+          onConfirm={() => actions.stop(() => setIsAsking(false))}
+          isBusy={actions.isStopping}
+          returnFocus={() => menu.current?.focus()}
+        />
         <DeleteDialog
-          workspace={workspace}
+          name={name}
           isOpen={isDeleting}
           onOpenChange={setIsDeleting}
           onConfirm={() => actions.remove(() => setIsDeleting(false))}
