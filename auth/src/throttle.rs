@@ -5,6 +5,12 @@
 //! wrong passwords within an hour each further one doubles a pause, from a second to a quarter of
 //! an hour, never a lock. A right password clears it. Accounts that do not exist are counted like
 //! those that do.
+//!
+//! An attempt is paid for before the password is looked at, so that attempts in parallel cannot
+//! pass each other; a right password is paid back, and so is one that could not be looked at. The
+//! address is paid nothing back: its limit is also one of work.
+
+mod refund;
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -12,11 +18,10 @@ use std::num::NonZeroU32;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use governor::Quota;
 use governor::clock::{Clock, DefaultClock, Reference};
-use governor::middleware::NoOpMiddleware;
-use governor::state::keyed::DashMapStateStore;
-use governor::{Quota, RateLimiter};
 use kalpana_domain::user::EmailAddress;
+use refund::Limiter;
 
 /// Wrong passwords for one account within [`WINDOW`] that cost nothing but the other limits.
 const FREE_FAILURES: u32 = 20;
@@ -42,29 +47,39 @@ pub struct TooManyAttempts {
 /// The sign-in limits of this process.
 pub struct Throttle(Limits<DefaultClock>);
 
+/// An attempt that was let through. It stays counted as a failed one, also when it is dropped,
+/// unless it is handed to [`Throttle::succeeded`] or [`Throttle::withdraw`].
+#[derive(Debug)]
+#[must_use]
+pub struct Attempt(Counted<<DefaultClock as Clock>::Instant>);
+
 impl Throttle {
     /// Makes limits as configured.
     pub fn new(settings: &kalpana_config::Auth) -> Self {
         Self(Limits::new(settings, DefaultClock::default()))
     }
 
-    /// Counts an attempt to sign in as `account`, before the password is looked at. It counts as
-    /// failed until [`Throttle::succeeded`] says otherwise, so that attempts in parallel cannot
-    /// pass each other.
+    /// Counts an attempt to sign in as `account`, before the password is looked at.
     ///
     /// # Errors
-    /// [`TooManyAttempts`] when it came too early. It then costs nothing.
+    /// [`TooManyAttempts`] when it came too early. The account is then charged nothing.
     pub fn attempt(
         &self,
         account: &EmailAddress,
         address: Option<IpAddr>,
-    ) -> Result<(), TooManyAttempts> {
-        self.0.attempt(account, address)
+    ) -> Result<Attempt, TooManyAttempts> {
+        self.0.attempt(account, address).map(Attempt)
     }
 
-    /// Forgets the failures of `account`: its password was right.
-    pub fn succeeded(&self, account: &EmailAddress) {
-        self.0.accounts().remove(account);
+    /// Ends an attempt whose password was right: the account from this address is charged nothing
+    /// for it, and the account's failures are forgotten.
+    pub fn succeeded(&self, attempt: Attempt) {
+        self.0.succeeded(&attempt.0);
+    }
+
+    /// Ends an attempt whose password nobody looked at: the account is charged nothing for it.
+    pub fn withdraw(&self, attempt: Attempt) {
+        self.0.withdraw(&attempt.0);
     }
 
     /// Counts an attempt that is about no account, such as a setup secret.
@@ -82,7 +97,13 @@ impl std::fmt::Debug for Throttle {
     }
 }
 
-type Limiter<K, C> = RateLimiter<K, DashMapStateStore<K>, C, NoOpMiddleware<<C as Clock>::Instant>>;
+/// What an attempt was charged to, and when.
+#[derive(Debug)]
+struct Counted<I> {
+    account: EmailAddress,
+    network: IpAddr,
+    at: I,
+}
 
 struct Failures<I> {
     count: u32,
@@ -105,8 +126,8 @@ impl<C: Clock + Clone> Limits<C> {
         let pairs = quota(settings.sign_in_per_minute_pair);
         let addresses = quota(settings.sign_in_per_minute_address);
         Self {
-            pairs: RateLimiter::dashmap_with_clock(pairs, clock.clone()),
-            addresses: RateLimiter::dashmap_with_clock(addresses, clock.clone()),
+            pairs: Limiter::new(pairs, clock.clone()),
+            addresses: Limiter::new(addresses, clock.clone()),
             accounts: Mutex::default(),
             clock,
         }
@@ -116,15 +137,35 @@ impl<C: Clock + Clone> Limits<C> {
         &self,
         account: &EmailAddress,
         address: Option<IpAddr>,
-    ) -> Result<(), TooManyAttempts> {
-        let network = network(address);
-        take(&self.pairs, &(account.clone(), network), &self.clock)?;
-        take(&self.addresses, &network, &self.clock)?;
-        self.by_account(account)
+    ) -> Result<Counted<C::Instant>, TooManyAttempts> {
+        let counted = Counted {
+            account: account.clone(),
+            network: network(address),
+            at: self.clock.now(),
+        };
+        let pair = (account.clone(), counted.network);
+        self.pairs.take(&pair)?;
+        self.addresses
+            .take(&counted.network)
+            .and_then(|()| self.by_account(account))
+            .inspect_err(|_| self.pairs.give_back(&pair, counted.at))?;
+        Ok(counted)
+    }
+
+    fn succeeded(&self, counted: &Counted<C::Instant>) {
+        self.accounts().remove(&counted.account);
+        let pair = (counted.account.clone(), counted.network);
+        self.pairs.give_back(&pair, counted.at);
+    }
+
+    fn withdraw(&self, counted: &Counted<C::Instant>) {
+        self.forgive(&counted.account);
+        let pair = (counted.account.clone(), counted.network);
+        self.pairs.give_back(&pair, counted.at);
     }
 
     fn by_address(&self, address: Option<IpAddr>) -> Result<(), TooManyAttempts> {
-        take(&self.addresses, &network(address), &self.clock)
+        self.addresses.take(&network(address))
     }
 
     fn accounts(&self) -> std::sync::MutexGuard<'_, HashMap<EmailAddress, Failures<C::Instant>>> {
@@ -167,6 +208,19 @@ impl<C: Clock + Clone> Limits<C> {
         failures.blocked_for = pause_after(failures.count);
         Ok(())
     }
+
+    /// Takes one failure back. A pause goes on from the latest attempt.
+    fn forgive(&self, account: &EmailAddress) {
+        let mut accounts = self.accounts();
+        let Some(failures) = accounts.get_mut(account) else {
+            return;
+        };
+        failures.count = failures.count.saturating_sub(1);
+        failures.blocked_for = pause_after(failures.count);
+        if failures.count == 0 {
+            accounts.remove(account);
+        }
+    }
 }
 
 /// Returns how long an account rests after its nth failure.
@@ -175,27 +229,6 @@ fn pause_after(failures: u32) -> Duration {
         None => Duration::ZERO,
         Some(extra) => Duration::from_secs(1 << extra.min(20)).min(LONGEST_PAUSE),
     }
-}
-
-fn take<K: std::hash::Hash + Eq + Clone, C: Clock>(
-    limiter: &Limiter<K, C>,
-    key: &K,
-    clock: &C,
-) -> Result<(), TooManyAttempts> {
-    if limiter.len() >= KEYS {
-        limiter.retain_recent();
-        if limiter.len() >= KEYS {
-            return Err(TooManyAttempts {
-                retry_after: Duration::from_secs(60),
-            });
-        }
-    }
-    limiter.check_key(key).map_err(|until| {
-        let retry_after = until.wait_time_from(clock.now());
-        TooManyAttempts {
-            retry_after: retry_after.max(Duration::from_secs(1)),
-        }
-    })
 }
 
 /// Returns what stands for one visitor: an IPv4 address, or an IPv6 network of 64 bits. An IPv4
@@ -233,11 +266,20 @@ mod tests {
         Some(std::net::Ipv4Addr::from_bits(0x0a00_0000 + number).into())
     }
 
+    /// Attempts that end with a wrong password, or with nothing at all.
+    fn fail(
+        limits: &Limits<FakeRelativeClock>,
+        account: &EmailAddress,
+        address: Option<IpAddr>,
+    ) -> Result<(), TooManyAttempts> {
+        limits.attempt(account, address).map(drop)
+    }
+
     #[test]
     fn one_account_from_one_address_has_five_attempts_a_minute() {
         let (clock, limits) = limits();
         for _ in 0..5 {
-            assert_eq!(limits.attempt(&account(1), address(1)), Ok(()));
+            assert_eq!(fail(&limits, &account(1), address(1)), Ok(()));
         }
         let refused = limits
             .attempt(&account(1), address(1))
@@ -246,17 +288,17 @@ mod tests {
             refused.retry_after <= Duration::from_secs(12),
             "{refused:?}"
         );
-        assert_eq!(limits.attempt(&account(1), address(2)), Ok(()));
-        assert_eq!(limits.attempt(&account(2), address(1)), Ok(()));
+        assert_eq!(fail(&limits, &account(1), address(2)), Ok(()));
+        assert_eq!(fail(&limits, &account(2), address(1)), Ok(()));
         clock.advance(refused.retry_after);
-        assert_eq!(limits.attempt(&account(1), address(1)), Ok(()));
+        assert_eq!(fail(&limits, &account(1), address(1)), Ok(()));
     }
 
     #[test]
     fn one_address_has_thirty_attempts_a_minute() {
         let (_clock, limits) = limits();
         for number in 0..30 {
-            assert_eq!(limits.attempt(&account(number), address(1)), Ok(()));
+            assert_eq!(fail(&limits, &account(number), address(1)), Ok(()));
         }
         assert!(limits.attempt(&account(30), address(1)).is_err());
         assert!(limits.by_address(address(1)).is_err());
@@ -273,12 +315,12 @@ mod tests {
                 " user1@example.com"
             };
             let account = EmailAddress::parse(spelling).expect("legal");
-            assert_eq!(limits.attempt(&account, Some(address.into())), Ok(()));
+            assert_eq!(fail(&limits, &account, Some(address.into())), Ok(()));
         }
         let neighbour = Ipv6Addr::new(0x2001, 0xdb8, 0, 1, 9, 9, 9, 9);
         assert!(limits.attempt(&account(1), Some(neighbour.into())).is_err());
         let other = Ipv6Addr::new(0x2001, 0xdb8, 0, 2, 9, 9, 9, 9);
-        assert_eq!(limits.attempt(&account(1), Some(other.into())), Ok(()));
+        assert_eq!(fail(&limits, &account(1), Some(other.into())), Ok(()));
         let mapped: IpAddr = "::ffff:10.0.0.1".parse().expect("legal");
         assert_eq!(network(Some(mapped)), network(address(1)));
     }
@@ -287,7 +329,7 @@ mod tests {
     fn an_account_rests_longer_and_longer_and_is_never_locked() {
         let (clock, limits) = limits();
         for number in 0..20 {
-            assert_eq!(limits.attempt(&account(1), address(number)), Ok(()));
+            assert_eq!(fail(&limits, &account(1), address(number)), Ok(()));
         }
         let mut pauses = Vec::new();
         for number in 20..33 {
@@ -296,7 +338,7 @@ mod tests {
                 .expect_err("rests");
             pauses.push(refused.retry_after.as_secs());
             clock.advance(refused.retry_after);
-            assert_eq!(limits.attempt(&account(1), address(number + 100)), Ok(()));
+            assert_eq!(fail(&limits, &account(1), address(number + 100)), Ok(()));
         }
         assert_eq!(
             pauses,
@@ -304,19 +346,122 @@ mod tests {
         );
         clock.advance(WINDOW);
         for number in 200..220 {
-            assert_eq!(limits.attempt(&account(1), address(number)), Ok(()));
+            assert_eq!(fail(&limits, &account(1), address(number)), Ok(()));
         }
     }
 
     #[test]
     fn a_right_password_clears_the_account() {
         let throttle = Throttle::new(&kalpana_config::Auth::default());
-        for number in 0..20 {
-            assert_eq!(throttle.attempt(&account(1), address(number)), Ok(()));
+        let right = throttle.attempt(&account(1), address(0)).expect("early");
+        for number in 1..20 {
+            drop(
+                throttle
+                    .attempt(&account(1), address(number))
+                    .expect("early"),
+            );
         }
         assert!(throttle.attempt(&account(1), address(20)).is_err());
-        throttle.succeeded(&account(1));
-        assert_eq!(throttle.attempt(&account(1), address(21)), Ok(()));
+        // Let through before the account had to rest.
+        throttle.succeeded(right);
+        assert!(throttle.attempt(&account(1), address(21)).is_ok());
+    }
+
+    #[test]
+    fn right_passwords_cost_the_account_nothing() {
+        let (clock, limits) = limits();
+        for round in 0..100 {
+            let attempt = limits.attempt(&account(1), address(1)).expect("free");
+            limits.succeeded(&attempt);
+            // What one address pays for the work is paid all the same.
+            clock.advance(Duration::from_secs(2));
+            assert_eq!(limits.accounts().len(), 0, "{round}");
+        }
+    }
+
+    #[test]
+    fn a_right_password_gives_back_its_own_attempt_and_no_other() {
+        let (_clock, limits) = limits();
+        for _ in 0..4 {
+            assert_eq!(fail(&limits, &account(1), address(1)), Ok(()));
+        }
+        for _ in 0..3 {
+            let attempt = limits.attempt(&account(1), address(1)).expect("the fifth");
+            limits.succeeded(&attempt);
+        }
+        assert_eq!(fail(&limits, &account(1), address(1)), Ok(()));
+        assert!(fail(&limits, &account(1), address(1)).is_err());
+    }
+
+    #[test]
+    fn a_slow_right_password_does_not_buy_further_guesses() {
+        let (clock, limits) = limits();
+        let slow: Vec<_> = (0..5)
+            .map(|_| limits.attempt(&account(1), address(1)).expect("in time"))
+            .collect();
+        // All of it has come back by itself when the answers do.
+        clock.advance(Duration::from_secs(60));
+        for _ in 0..5 {
+            assert_eq!(fail(&limits, &account(1), address(1)), Ok(()));
+        }
+        for attempt in &slow {
+            limits.succeeded(attempt);
+        }
+        assert!(fail(&limits, &account(1), address(1)).is_err());
+    }
+
+    #[test]
+    fn what_nobody_looked_at_costs_the_account_nothing() {
+        let (_clock, limits) = limits();
+        for number in 0..60 {
+            let attempt = limits.attempt(&account(1), address(number % 3));
+            limits.withdraw(&attempt.expect("free"));
+        }
+        assert_eq!(limits.accounts().len(), 0);
+        for _ in 0..5 {
+            assert_eq!(fail(&limits, &account(1), address(1)), Ok(()));
+        }
+        assert!(fail(&limits, &account(1), address(1)).is_err());
+    }
+
+    #[test]
+    fn a_withdrawn_attempt_leaves_earlier_failures_as_they_are() {
+        let (_clock, limits) = limits();
+        for number in 0..19 {
+            assert_eq!(fail(&limits, &account(1), address(number)), Ok(()));
+        }
+        let attempt = limits.attempt(&account(1), address(19)).expect("the last");
+        assert!(fail(&limits, &account(1), address(20)).is_err(), "rests");
+        limits.withdraw(&attempt);
+        assert_eq!(fail(&limits, &account(1), address(20)), Ok(()));
+        assert!(fail(&limits, &account(1), address(21)).is_err(), "rests");
+    }
+
+    #[test]
+    fn guesses_in_parallel_with_right_passwords_stay_within_the_limit() {
+        let (_clock, limits) = limits();
+        let guesses: usize = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..100)
+                .map(|number| {
+                    let limits = &limits;
+                    scope.spawn(move || {
+                        let Ok(attempt) = limits.attempt(&account(1), address(1)) else {
+                            return 0;
+                        };
+                        let is_right = number % 10 == 0;
+                        if is_right {
+                            limits.succeeded(&attempt);
+                        }
+                        usize::from(!is_right)
+                    })
+                })
+                .collect();
+            threads
+                .into_iter()
+                .map(|thread| thread.join().expect("joined"))
+                .sum()
+        });
+        assert!(guesses <= 5, "{guesses}");
     }
 
     #[test]

@@ -10,10 +10,11 @@ use kalpana_auth::{
 };
 use kalpana_domain::Timestamp;
 use kalpana_domain::audit::{Actor, AuditAction, AuditEvent};
-use kalpana_domain::clock::ManualClock;
+use kalpana_domain::clock::{Clock as _, ManualClock};
 use kalpana_domain::id::{TokenId, WorkspaceId};
 use kalpana_domain::user::{Credential, EmailAddress, Role, Scope};
 use kalpana_store::sqlite::{OpenMode, SqliteStore};
+use kalpana_store::transfer::{Freeze, MoveId};
 use kalpana_store::{PageRequest, Store};
 
 const PASSWORD: &str = "canary Zwiebel kran 42 voyage";
@@ -304,6 +305,95 @@ async fn an_unknown_address_costs_as_much_as_a_known_one() {
     let ratio = unknown.as_secs_f64() / known.as_secs_f64();
     // Without the hash the ratio would be a hundredth. A busy machine needs some room.
     assert!((0.3..3.0).contains(&ratio), "{known:?} {unknown:?}");
+}
+
+#[tokio::test]
+async fn right_passwords_do_not_use_up_the_attempts_of_an_account() {
+    let site = site_with(kalpana_config::Auth {
+        sign_in_per_minute_pair: 5,
+        ..cheap()
+    })
+    .await;
+    site.administrator().await;
+    let sign_in = async |password| {
+        let accounts = &site.accounts;
+        code(
+            accounts
+                .sign_in("ada@example.com", password, &client())
+                .await,
+        )
+    };
+    for _ in 0..4 {
+        assert_eq!(sign_in("x").await, "wrong_credentials");
+    }
+    for _ in 0..10 {
+        assert_eq!(sign_in(PASSWORD).await, "ok");
+    }
+    assert_eq!(sign_in("x").await, "wrong_credentials");
+    assert_eq!(sign_in(PASSWORD).await, "too_many_attempts");
+}
+
+#[tokio::test]
+async fn wrong_guesses_in_parallel_do_not_pass_the_limit() {
+    let site = site_with(kalpana_config::Auth {
+        sign_in_per_minute_pair: 5,
+        ..cheap()
+    })
+    .await;
+    site.administrator().await;
+    let guesses: Vec<_> = (0..20)
+        .map(|number| {
+            let accounts = site.accounts.clone();
+            tokio::spawn(async move {
+                // The owner signs in from the same place meanwhile.
+                let password = if number == 0 { PASSWORD } else { "x" };
+                code(
+                    accounts
+                        .sign_in("ada@example.com", password, &client())
+                        .await,
+                )
+            })
+        })
+        .collect();
+    let mut codes = Vec::new();
+    for guess in guesses {
+        codes.push(guess.await.expect("joined"));
+    }
+    let looked_at = codes.iter().filter(|code| **code == "wrong_credentials");
+    assert!(looked_at.count() <= 5, "{codes:?}");
+    assert!(codes.contains(&"too_many_attempts"), "{codes:?}");
+}
+
+#[tokio::test]
+async fn a_frozen_store_is_named_and_its_refusals_cost_no_attempts() {
+    let site = site_with(kalpana_config::Auth {
+        sign_in_per_minute_pair: 5,
+        ..cheap()
+    })
+    .await;
+    let ada = site.administrator().await;
+    let freeze = Freeze {
+        by: MoveId::new_v4(),
+        until: Timestamp::MAX,
+    };
+    let now = site.clock.now();
+    site.store.freeze(freeze, now).await.expect("frozen");
+    let sign_in = async || {
+        let accounts = &site.accounts;
+        code(
+            accounts
+                .sign_in("ada@example.com", PASSWORD, &client())
+                .await,
+        )
+    };
+    for _ in 0..10 {
+        assert_eq!(sign_in().await, "store_frozen");
+    }
+    let cookie = ada.secret.expose().as_bytes().to_vec();
+    let here = site.accounts.authenticate_session(&cookie).await;
+    assert_eq!(code(here), "ok", "who is signed in stays so");
+    assert!(site.store.thaw(freeze.by).await.expect("asked"));
+    assert_eq!(sign_in().await, "ok");
 }
 
 #[tokio::test]

@@ -30,23 +30,25 @@ impl Accounts {
         password: &str,
         client: &Client,
     ) -> Result<SignedIn, AuthError> {
-        let known = match EmailAddress::parse(email) {
-            Ok(email) => {
-                self.throttle.attempt(&email, client.address)?;
-                self.store.user_by_email(&email).await?
-            }
-            Err(_) => {
-                self.throttle.attempt_from(client.address)?;
-                None
+        let Ok(email) = EmailAddress::parse(email) else {
+            self.throttle.attempt_from(client.address)?;
+            self.compare(password, None).await?;
+            self.record_refusal(None, client).await?;
+            return Err(AuthError::WrongCredentials);
+        };
+        let attempt = self.throttle.attempt(&email, client.address)?;
+        let (known, comparison) = match self.look_up(&email, password).await {
+            Ok(found) => found,
+            Err(error) => {
+                // The store or the processor was at fault. Nobody learned anything, and people
+                // who try until it works must not find themselves locked out then.
+                self.throttle.withdraw(attempt);
+                return Err(error);
             }
         };
-        let stored = known.as_ref().map(|known| known.password_hash.clone());
-        match (
-            known,
-            self.passwords.compare(password.to_owned(), stored).await?,
-        ) {
+        match (known, comparison) {
             (Some(UserWithPassword { user, .. }), Comparison::Same { upgraded }) => {
-                self.throttle.succeeded(&user.email);
+                self.throttle.succeeded(attempt);
                 if let Some(hash) = upgraded {
                     self.store.upgrade_password_hash(user.id, hash.0).await?;
                 }
@@ -58,6 +60,27 @@ impl Accounts {
                 Err(AuthError::WrongCredentials)
             }
         }
+    }
+
+    /// Returns whose address it is and whether the password is theirs, after the same work for an
+    /// address that is nobody's.
+    async fn look_up(
+        &self,
+        email: &EmailAddress,
+        password: &str,
+    ) -> Result<(Option<UserWithPassword>, Comparison), AuthError> {
+        let known = self.store.user_by_email(email).await?;
+        let comparison = self.compare(password, known.as_ref()).await?;
+        Ok((known, comparison))
+    }
+
+    async fn compare(
+        &self,
+        password: &str,
+        known: Option<&UserWithPassword>,
+    ) -> Result<Comparison, AuthError> {
+        let stored = known.map(|known| known.password_hash.clone());
+        Ok(self.passwords.compare(password.to_owned(), stored).await?)
     }
 
     async fn record_refusal(&self, known: Option<&User>, client: &Client) -> Result<(), AuthError> {
