@@ -95,6 +95,7 @@ impl AuthError {
             Self::TokenNotFound => "token_not_found",
             Self::Store(StoreError::InvalidCursor) => "invalid_cursor",
             Self::Store(StoreError::Unavailable { .. }) => "store_unavailable",
+            Self::Store(StoreError::Frozen { .. }) => "store_frozen",
             Self::Store(_) | Self::Hashing(_) => "internal",
         }
     }

@@ -73,12 +73,12 @@ impl Throttle {
 
     /// Ends an attempt whose password was right: the account from this address is charged nothing
     /// for it, and the account's failures are forgotten.
-    pub fn succeeded(&self, attempt: Attempt) {
+    pub fn succeeded(&self, attempt: &Attempt) {
         self.0.succeeded(&attempt.0);
     }
 
     /// Ends an attempt whose password nobody looked at: the account is charged nothing for it.
-    pub fn withdraw(&self, attempt: Attempt) {
+    pub fn withdraw(&self, attempt: &Attempt) {
         self.0.withdraw(&attempt.0);
     }
 
@@ -363,7 +363,7 @@ mod tests {
         }
         assert!(throttle.attempt(&account(1), address(20)).is_err());
         // Let through before the account had to rest.
-        throttle.succeeded(right);
+        throttle.succeeded(&right);
         assert!(throttle.attempt(&account(1), address(21)).is_ok());
     }
 

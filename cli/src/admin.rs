@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 struct Shown {
     registry: Registry,
     ready: watch::Receiver<bool>,
+    needs: &'static str,
 }
 
 /// Binds the port.
@@ -32,18 +33,23 @@ pub(crate) async fn bind(address: SocketAddr, setting: &str) -> anyhow::Result<T
     })
 }
 
-/// Serves until `shutdown`.
+/// Serves until `shutdown`. `needs` says what the role waits for while it is not ready.
 pub(crate) async fn serve(
     listener: TcpListener,
     registry: Registry,
     ready: watch::Receiver<bool>,
+    needs: &'static str,
     shutdown: CancellationToken,
 ) {
     let router = Router::new()
         .route("/metrics", get(metrics))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(readiness))
-        .with_state(Shown { registry, ready });
+        .with_state(Shown {
+            registry,
+            ready,
+            needs,
+        });
     let served = axum::serve(listener, router)
         .with_graceful_shutdown(async move { shutdown.cancelled().await })
         .await;
@@ -66,8 +72,9 @@ async fn metrics(State(shown): State<Shown>) -> impl IntoResponse {
 
 async fn readiness(State(shown): State<Shown>) -> impl IntoResponse {
     if *shown.ready.borrow() {
-        (StatusCode::OK, "ready\n")
+        (StatusCode::OK, "ready\n".to_owned())
     } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "not ready\n")
+        let text = format!("not ready: {}\n", shown.needs);
+        (StatusCode::SERVICE_UNAVAILABLE, text)
     }
 }

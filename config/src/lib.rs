@@ -23,7 +23,7 @@ pub use section::certs::Certs;
 pub use section::gateway::Gateway;
 pub use section::orchestrator::Orchestrator;
 pub use section::server::Server;
-pub use section::store::Store;
+pub use section::store::{Mongodb, Store};
 pub use section::telemetry::Telemetry;
 pub use section::web::Web;
 pub use site::Site;

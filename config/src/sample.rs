@@ -20,30 +20,53 @@ pub fn sample() -> String {
     );
     for (section, values) in defaults.as_object().expect("sections") {
         let definition = section_definition(&schema, section);
-        write_comment(&mut text, "\n#", &definition["description"]);
-        let _ = writeln!(text, "[{section}]");
-        for (key, value) in values.as_object().expect("settings") {
-            write_comment(
-                &mut text,
-                "#",
-                &definition["properties"][key]["description"],
-            );
-            let value = if value.is_null() {
-                "\"\"".to_owned()
-            } else {
-                value.to_string()
-            };
-            let _ = writeln!(text, "#{key} = {value}");
-        }
+        write_section(&mut text, section, &schema, definition, values);
     }
     text
+}
+
+/// Writes a section, then the sections below it.
+fn write_section(
+    text: &mut String,
+    name: &str,
+    schema: &serde_json::Value,
+    definition: &serde_json::Value,
+    values: &serde_json::Value,
+) {
+    write_comment(text, "\n#", &definition["description"]);
+    let _ = writeln!(text, "[{name}]");
+    let mut sections = Vec::new();
+    for (key, value) in values.as_object().expect("settings") {
+        let property = &definition["properties"][key];
+        if value.is_object() {
+            sections.push((format!("{name}.{key}"), property, value));
+            continue;
+        }
+        write_comment(text, "#", &property["description"]);
+        let value = if value.is_null() {
+            "\"\"".to_owned()
+        } else {
+            value.to_string()
+        };
+        let _ = writeln!(text, "#{key} = {value}");
+    }
+    for (name, property, value) in sections {
+        write_section(text, &name, schema, referenced(schema, property), value);
+    }
 }
 
 fn section_definition<'schema>(
     schema: &'schema serde_json::Value,
     section: &str,
 ) -> &'schema serde_json::Value {
-    let property = &schema["properties"][section];
+    referenced(schema, &schema["properties"][section])
+}
+
+/// Follows a property to the definition it refers to.
+fn referenced<'schema>(
+    schema: &'schema serde_json::Value,
+    property: &'schema serde_json::Value,
+) -> &'schema serde_json::Value {
     match property["$ref"]
         .as_str()
         .and_then(|reference| reference.rsplit('/').next())

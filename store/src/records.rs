@@ -4,6 +4,7 @@ use kalpana_domain::Timestamp;
 use kalpana_domain::id::{OrganizationId, SessionId, TokenId, UserId, WorkspaceId};
 use kalpana_domain::user::{EmailAddress, Role, Scope, User};
 use kalpana_domain::workspace::Spec;
+use serde::Serialize;
 
 /// SHA-256 of a secret that only its holder knows.
 pub type SecretHash = [u8; 32];
@@ -35,7 +36,7 @@ pub struct UserWithPassword {
 }
 
 /// One sign-in of one browser.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Session {
     /// Its id.
     pub id: SessionId,
@@ -65,7 +66,7 @@ pub struct EndedSession {
 }
 
 /// An API token as it is listed. The secret itself is shown once and never kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Token {
     /// Its id, which is part of its text.
     pub id: TokenId,

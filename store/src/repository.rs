@@ -14,14 +14,25 @@ use kalpana_domain::user::{EmailAddress, User};
 use kalpana_domain::workspace::Workspace;
 
 use crate::error::StoreResult;
+use crate::events::EventStream;
 use crate::page::{Page, PageRequest};
 use crate::records::{
     EndedSession, Idempotency, NewUser, NewWorkspace, SecretHash, Session, Token, UserWithPassword,
 };
+use crate::transfer::Transfer;
 
 /// Everything a backend keeps.
 pub trait Repository:
-    Setup + Users + Sessions + Tokens + Workspaces + Audit + Health + std::fmt::Debug
+    Setup
+    + Users
+    + Sessions
+    + Tokens
+    + Workspaces
+    + Audit
+    + Events
+    + Health
+    + Transfer
+    + std::fmt::Debug
 {
 }
 
@@ -194,6 +205,13 @@ pub trait Audit: Send + Sync {
 
     /// Lists events, newest first.
     async fn audit_events(&self, page: PageRequest) -> StoreResult<Page<AuditEvent>>;
+}
+
+/// What is written, by whichever process, as it is written.
+pub trait Events: Send + Sync {
+    /// Follows what is written from now on. The stream ends only with the store; while the
+    /// database is away it waits, and says [`Missed`](crate::StoreEvent::Missed) when it is back.
+    fn events(&self) -> EventStream;
 }
 
 /// Whether the store can do its work.

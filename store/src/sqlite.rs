@@ -10,39 +10,34 @@
 //! `failure` translates SQLite's errors.
 
 mod audit;
+mod events;
 mod failure;
 mod open;
 mod row;
 mod sessions;
 mod setup;
+mod state;
 mod tokens;
+mod transfer;
 mod users;
 mod workspaces;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use deadpool_sqlite::Pool;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-use crate::error::{StoreError, StoreResult};
+use crate::error::{Outage, StoreError, StoreResult};
+pub use crate::open::OpenMode;
 use crate::repository::{Health, Repository};
-
-/// What a process may do to the file beyond reading and writing rows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OpenMode {
-    /// Make the file when there is none, bring its schema up to date, make the default
-    /// organisation, and check the file for damage. One process of a site does this.
-    Migrate,
-    /// Use the file as another process prepared it. Refuses a missing file and any schema but
-    /// this executable's own.
-    Use,
-}
 
 /// The store in a SQLite file.
 #[derive(Clone)]
 pub struct SqliteStore {
     path: PathBuf,
+    poll_interval: Duration,
     writer: Pool,
     readers: Pool,
 }
@@ -62,14 +57,44 @@ impl SqliteStore {
         open::open(path, settings, mode).await
     }
 
+    /// Counts the connections of both pools: in use, idle.
+    pub(crate) fn connections(&self) -> (usize, usize) {
+        let (writer, readers) = (self.writer.status(), self.readers.status());
+        let idle = writer.available + readers.available;
+        (writer.size + readers.size - idle, idle)
+    }
+
     /// Returns the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Runs `operation` in a transaction that nobody else writes beside. Commits if it returns
-    /// `Ok`, else leaves everything as it was.
+    /// Runs `operation` in a transaction that nobody else writes beside, unless the store is
+    /// frozen. Commits if it returns `Ok`, else leaves everything as it was.
     async fn write<T: Send + 'static>(
+        &self,
+        operation: impl FnOnce(&Transaction<'_>) -> StoreResult<T> + Send + 'static,
+    ) -> StoreResult<T> {
+        self.write_always(move |transaction| {
+            state::require_writable(transaction)?;
+            operation(transaction)
+        })
+        .await
+    }
+
+    /// Runs a write as [`Self::write`] does that a frozen store may leave out.
+    async fn hint(
+        &self,
+        operation: impl FnOnce(&Transaction<'_>) -> StoreResult<()> + Send + 'static,
+    ) -> StoreResult<()> {
+        match self.write(operation).await {
+            Err(StoreError::Frozen { .. }) => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Runs `operation` as [`Self::write`] does, also in a frozen store.
+    async fn write_always<T: Send + 'static>(
         &self,
         operation: impl FnOnce(&Transaction<'_>) -> StoreResult<T> + Send + 'static,
     ) -> StoreResult<T> {
@@ -83,16 +108,12 @@ impl SqliteStore {
         .await
     }
 
-    /// Runs `operation` on a snapshot of the latest commit.
+    /// Runs `operation`, which is one statement and so sees one snapshot, that of the latest commit.
     async fn read<T: Send + 'static>(
         &self,
         operation: impl FnOnce(&Connection) -> StoreResult<T> + Send + 'static,
     ) -> StoreResult<T> {
-        on_connection(&self.readers, move |connection| {
-            let snapshot = connection.transaction_with_behavior(TransactionBehavior::Deferred)?;
-            operation(&snapshot)
-        })
-        .await
+        on_connection(&self.readers, move |connection| operation(connection)).await
     }
 }
 
@@ -105,6 +126,7 @@ async fn on_connection<T: Send + 'static>(
         .interact(operation)
         .await
         .map_err(|error| StoreError::Unavailable {
+            outage: Outage::Refused,
             reason: format!("a store operation was cut short ({error})"),
             source: None,
         })?

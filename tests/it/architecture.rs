@@ -58,7 +58,19 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     (
         "kalpana-tests",
-        &["domain", "protocol", "config", "link", "bridge-client"],
+        &[
+            "domain",
+            "protocol",
+            "config",
+            "link",
+            "bridge-client",
+            "test-mongodb",
+        ],
+    ),
+    ("kalpana-test-mongodb", &[]),
+    (
+        "kalpana-bench",
+        &["domain", "config", "store", "tests", "test-mongodb"],
     ),
 ];
 

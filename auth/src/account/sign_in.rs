@@ -42,13 +42,13 @@ impl Accounts {
             Err(error) => {
                 // The store or the processor was at fault. Nobody learned anything, and people
                 // who try until it works must not find themselves locked out then.
-                self.throttle.withdraw(attempt);
+                self.throttle.withdraw(&attempt);
                 return Err(error);
             }
         };
         match (known, comparison) {
             (Some(UserWithPassword { user, .. }), Comparison::Same { upgraded }) => {
-                self.throttle.succeeded(attempt);
+                self.throttle.succeeded(&attempt);
                 if let Some(hash) = upgraded {
                     self.store.upgrade_password_hash(user.id, hash.0).await?;
                 }

@@ -11,8 +11,8 @@ use kalpana_auth::{Accounts, NewAccount};
 use kalpana_config::Config;
 use kalpana_domain::clock::SystemClock;
 use kalpana_domain::user::Role;
-use kalpana_store::Store;
-use kalpana_store::sqlite::{OpenMode, SqliteStore};
+use kalpana_store::{OpenMode, Store};
+use prometheus::Registry;
 use serde_json::json;
 
 use super::Settings;
@@ -74,9 +74,8 @@ async fn open_store(config: &Config) -> anyhow::Result<Store> {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o007));
     privilege::become_role(crate::role::Role::Web, config)
         .context("cannot become the site's user\nhint: run `kalpana up` once first")?;
-    Ok(Arc::new(
-        SqliteStore::open(site.store_path(), &config.store, OpenMode::Use).await?,
-    ))
+    let (settings, path) = (&config.store, site.store_path());
+    Ok(kalpana_store::open(settings, path, OpenMode::Use, &Registry::new()).await?)
 }
 
 impl CreateUser {

@@ -6,8 +6,7 @@ use anyhow::Context;
 use kalpana_config::{Config, Site};
 use kalpana_domain::clock::{Clock, SystemClock};
 use kalpana_link::{InternalToken, PeerPolicy};
-use kalpana_store::Store;
-use kalpana_store::sqlite::{OpenMode, SqliteStore};
+use kalpana_store::{OpenMode, Store};
 use prometheus::Registry;
 use sd_notify::NotifyState;
 use tokio::sync::watch;
@@ -86,6 +85,7 @@ async fn serve(role: Role, config: Config, site: Site) -> anyhow::Result<()> {
         listener,
         registry.clone(),
         is_ready.clone(),
+        needs(role),
         admin_shutdown.clone(),
     ));
     tokio::spawn(report_readiness(is_ready));
@@ -105,6 +105,14 @@ async fn serve(role: Role, config: Config, site: Site) -> anyhow::Result<()> {
     admin_shutdown.cancel();
     let _ = admin.await;
     outcome
+}
+
+/// Returns what a role waits for while it is not ready.
+fn needs(role: Role) -> &'static str {
+    match role {
+        Role::Gateway => "it is starting and has not heard all routes and ended sessions yet",
+        Role::Orchestrator | Role::Web => "it is starting, or the database does not answer",
+    }
 }
 
 async fn report_readiness(mut ready: watch::Receiver<bool>) {
@@ -178,9 +186,8 @@ impl Started {
     }
 
     async fn open_store(&self, mode: OpenMode) -> anyhow::Result<Store> {
-        Ok(Arc::new(
-            SqliteStore::open(self.site.store_path(), &self.config.store, mode).await?,
-        ))
+        let (settings, path) = (&self.config.store, self.site.store_path());
+        Ok(kalpana_store::open(settings, path, mode, &self.registry).await?)
     }
 }
 

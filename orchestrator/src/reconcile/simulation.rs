@@ -14,7 +14,7 @@ use kalpana_domain::workspace::Desired;
 use kalpana_protocol::orchestrator::{Asker, CreateWorkspace};
 use kalpana_protocol::routes::Target;
 use kalpana_store::records::{Idempotency, NewWorkspace};
-use kalpana_store::{Page, PageRequest, StoreResult};
+use kalpana_store::{Outage, Page, PageRequest, StoreResult};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
@@ -42,6 +42,7 @@ impl FakeStore {
     ) -> StoreResult<T> {
         let result = self.sky.under(|| effect(&mut self.rows.lock().unwrap()));
         let away = || StoreError::Unavailable {
+            outage: Outage::Refused,
             reason: "bad weather".into(),
             source: None,
         };

@@ -5,19 +5,28 @@ use kalpana_domain::audit::{AuditAction, AuditEvent};
 use rusqlite::{Connection, Row};
 
 use super::SqliteStore;
-use super::row::{all, change, json, optional_parsed, parsed, plain, timestamp, to_json};
+use super::row::{all, change, json, one, optional_parsed, parsed, plain, timestamp, to_json};
 use crate::error::{StoreError, StoreResult};
 use crate::page::{Page, PageRequest, Position};
 use crate::repository::Audit;
 
 /// Appends an event, in the transaction of the change it tells of.
 pub(super) fn append(connection: &Connection, event: &AuditEvent) -> StoreResult<()> {
+    insert(connection, None, event).map(drop)
+}
+
+fn insert(
+    connection: &Connection,
+    sequence: Option<i64>,
+    event: &AuditEvent,
+) -> StoreResult<usize> {
     change(
         connection,
         "INSERT INTO audit_events
-             (id, at, organization_id, actor, action, subject, address, request_id)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+             (sequence, id, at, organization_id, actor, action, subject, address, request_id)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
         (
+            sequence,
             event.id.to_string(),
             event.at.as_millisecond(),
             event.organization.map(|id| id.to_string()),
@@ -27,11 +36,27 @@ pub(super) fn append(connection: &Connection, event: &AuditEvent) -> StoreResult
             &event.address,
             &event.request_id,
         ),
-    )?;
-    Ok(())
+    )
 }
 
-fn read(row: &Row<'_>) -> StoreResult<(i64, AuditEvent)> {
+/// Puts an event of another store's log at the same place in this one.
+///
+/// # Errors
+/// `Conflict("audit")` when another event is there.
+pub(super) fn place(
+    connection: &Connection,
+    sequence: i64,
+    event: &AuditEvent,
+) -> StoreResult<usize> {
+    let sql = "SELECT * FROM audit_events WHERE sequence = ?1";
+    match one(connection, sql, [sequence], read)? {
+        Some((_, known)) if known == *event => Ok(0),
+        Some(_) => Err(StoreError::Conflict { what: "audit" }),
+        None => insert(connection, Some(sequence), event),
+    }
+}
+
+pub(super) fn read(row: &Row<'_>) -> StoreResult<(i64, AuditEvent)> {
     let action: String = plain(row, "action")?;
     let action: AuditAction =
         serde_json::from_value(action.into()).map_err(|error| StoreError::Corrupt {

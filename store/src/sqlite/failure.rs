@@ -4,7 +4,7 @@ use deadpool_sqlite::{HookError, PoolError};
 use rusqlite::ErrorCode;
 use rusqlite::ffi;
 
-use crate::error::StoreError;
+use crate::error::{Outage, StoreError};
 
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
@@ -37,6 +37,7 @@ impl From<rusqlite::Error> for StoreError {
             _ => "the database refused a statement",
         };
         Self::Unavailable {
+            outage: Outage::Refused,
             reason: reason.to_owned(),
             source: Some(Box::new(error)),
         }
@@ -75,10 +76,12 @@ pub(super) fn from_pool(error: PoolError) -> StoreError {
             error.into()
         }
         PoolError::Timeout(_) => StoreError::Unavailable {
+            outage: Outage::Refused,
             reason: "busy: every connection stayed in use".to_owned(),
             source: None,
         },
         other => StoreError::Unavailable {
+            outage: Outage::Refused,
             reason: "no connection".to_owned(),
             source: Some(Box::new(other)),
         },

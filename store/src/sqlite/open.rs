@@ -14,8 +14,9 @@ use kalpana_domain::organization::Organization;
 use rusqlite::{Connection, ErrorCode, MAIN_DB, OpenFlags};
 use rusqlite_migration::{M, Migrations};
 
-use super::{OpenMode, SqliteStore};
+use super::{OpenMode, SqliteStore, state};
 use crate::error::{StoreError, StoreResult};
+use crate::open::HALF_FILLED;
 
 /// Marks the file as ours, so that another program's database is never migrated. Written by the
 /// first migration.
@@ -24,9 +25,10 @@ const APPLICATION_ID: i32 = 0x4b6c_706e;
 /// The write-ahead log is cut back to this after a checkpoint. Unit: bytes.
 const WAL_SIZE_LIMIT: i64 = 64 << 20;
 
-const MIGRATION_LIST: &[M<'_>] = &[M::up(include_str!(
-    "../../migrations/sqlite/0001_initial.sql"
-))];
+const MIGRATION_LIST: &[M<'_>] = &[
+    M::up(include_str!("../../migrations/sqlite/0001_initial.sql")),
+    M::up(include_str!("../../migrations/sqlite/0002_state.sql")),
+];
 const MIGRATIONS: Migrations<'_> = Migrations::from_slice(MIGRATION_LIST);
 
 /// Opens the store as [`SqliteStore::open`] says.
@@ -42,6 +44,7 @@ pub(super) async fn open(
         .map_err(|error| refuse(path, "opening was cut short", error))??;
     Ok(SqliteStore {
         path: path.to_owned(),
+        poll_interval: settings.poll_interval.0,
         writer: pool(path, 1, busy_timeout, Access::Write)?,
         readers: pool(path, settings.readers.max(1), busy_timeout, Access::Read)?,
     })
@@ -50,7 +53,7 @@ pub(super) async fn open(
 /// Checks the file through a connection of its own, and prepares it when `mode` says so.
 fn prepare(path: &Path, busy_timeout: Duration, mode: OpenMode) -> StoreResult<()> {
     match mode {
-        OpenMode::Migrate => create(path)?,
+        OpenMode::Migrate | OpenMode::Receive => create(path)?,
         OpenMode::Use => require_file(path)?,
     }
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
@@ -89,7 +92,7 @@ fn check(
              give it the file, or set store.path elsewhere";
         return Err(Check::Store(refuse_plainly(path, reason)));
     }
-    if mode == OpenMode::Migrate {
+    if mode != OpenMode::Use {
         require_undamaged(path, connection)?;
         let journal: String =
             connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))?;
@@ -100,7 +103,8 @@ fn check(
         }
         migrate(path, connection)?;
     }
-    require_current_schema(path, connection)
+    require_current_schema(path, connection)?;
+    require_fitting_state(path, connection, mode)
 }
 
 /// Makes the directory and an empty file. Modes leave room for a shared group; the process's umask
@@ -162,7 +166,7 @@ fn require_our_file(path: &Path, connection: &Connection, mode: OpenMode) -> Res
     let tables: i64 =
         connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
     let is_fresh = id == 0 && tables == 0;
-    if id == APPLICATION_ID || (is_fresh && mode == OpenMode::Migrate) {
+    if id == APPLICATION_ID || (is_fresh && mode != OpenMode::Use) {
         return Ok(());
     }
     let reason = if is_fresh {
@@ -208,18 +212,35 @@ fn migrate(path: &Path, connection: &mut Connection) -> Result<(), Check> {
         }
         tracing::info!(path = %path.display(), from = before, to = latest, "prepared the store");
     }
-    if before <= latest {
-        connection.execute(
-            "INSERT INTO organizations (id, slug, created_at) VALUES (?1, ?2, ?3)
-             ON CONFLICT (slug) DO NOTHING",
-            (
-                OrganizationId::generate().to_string(),
-                Organization::DEFAULT_SLUG,
-                SystemClock.now().as_millisecond(),
-            ),
-        )?;
-    }
+    state::prepare(connection)?;
     Ok(())
+}
+
+/// A store that is being filled is nobody's yet; any other has its default organisation.
+fn require_fitting_state(
+    path: &Path,
+    connection: &Connection,
+    mode: OpenMode,
+) -> Result<(), Check> {
+    let is_incoming = state::incoming(connection).map_err(Check::Store)?.is_some();
+    match (mode, is_incoming) {
+        (OpenMode::Receive, _) | (OpenMode::Use, false) => Ok(()),
+        (OpenMode::Migrate, false) => {
+            connection.execute(
+                "INSERT INTO organizations (id, slug, created_at) VALUES (?1, ?2, ?3)
+                 ON CONFLICT (slug) DO NOTHING",
+                (
+                    OrganizationId::generate().to_string(),
+                    Organization::DEFAULT_SLUG,
+                    SystemClock.now().as_millisecond(),
+                ),
+            )?;
+            Ok(())
+        }
+        (OpenMode::Migrate | OpenMode::Use, true) => {
+            Err(Check::Store(refuse_plainly(path, HALF_FILLED)))
+        }
+    }
 }
 
 fn require_current_schema(path: &Path, connection: &Connection) -> Result<(), Check> {
@@ -273,7 +294,7 @@ fn refuse(
 ) -> StoreError {
     let source: Option<Box<dyn std::error::Error + Send + Sync>> = Some(Box::new(source));
     StoreError::Open {
-        path: path.to_owned(),
+        at: path.display().to_string(),
         reason: reason.to_owned(),
         source,
     }
@@ -281,7 +302,7 @@ fn refuse(
 
 fn refuse_plainly(path: &Path, reason: &str) -> StoreError {
     StoreError::Open {
-        path: path.to_owned(),
+        at: path.display().to_string(),
         reason: reason.to_owned(),
         source: None,
     }

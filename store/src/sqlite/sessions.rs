@@ -5,15 +5,16 @@ use kalpana_domain::Timestamp;
 use kalpana_domain::audit::AuditEvent;
 use kalpana_domain::id::SessionId;
 use kalpana_domain::user::User;
-use rusqlite::Row;
+use rusqlite::{Connection, Row};
 
 use super::row::{all, change, one, parsed, plain, secret_hash, timestamp};
 use super::{SqliteStore, audit, users};
-use crate::error::StoreResult;
+use crate::error::{StoreError, StoreResult};
 use crate::records::{EndedSession, SecretHash, Session};
 use crate::repository::Sessions;
+use crate::transfer::SessionRecord;
 
-fn read(row: &Row<'_>) -> StoreResult<Session> {
+pub(super) fn read(row: &Row<'_>) -> StoreResult<Session> {
     Ok(Session {
         id: parsed(row, "id")?,
         user: parsed(row, "user_id")?,
@@ -26,10 +27,36 @@ fn read(row: &Row<'_>) -> StoreResult<Session> {
     })
 }
 
+/// Writes a session as another store has it.
+pub(super) fn replace(connection: &Connection, record: &SessionRecord) -> StoreResult<usize> {
+    let session = &record.session;
+    change(
+        connection,
+        "INSERT INTO sessions (id, user_id, secret_hash, created_at, last_used_at, expires_at,
+                               ended_at, address, user_agent)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+         ON CONFLICT (id) DO UPDATE
+         SET last_used_at = excluded.last_used_at, ended_at = excluded.ended_at,
+             secret_hash = excluded.secret_hash, expires_at = excluded.expires_at",
+        (
+            session.id.to_string(),
+            session.user.to_string(),
+            session.secret_hash,
+            session.created_at.as_millisecond(),
+            session.last_used_at.as_millisecond(),
+            session.expires_at.as_millisecond(),
+            record.ended_at.map(Timestamp::as_millisecond),
+            &session.address,
+            &session.user_agent,
+        ),
+    )
+}
+
 #[async_trait]
 impl Sessions for SqliteStore {
     async fn create_session(&self, session: Session, event: AuditEvent) -> StoreResult<()> {
         self.write(move |transaction| {
+            users::require(transaction, session.user)?;
             change(
                 transaction,
                 "INSERT INTO sessions (id, user_id, secret_hash, created_at, last_used_at,
@@ -74,7 +101,7 @@ impl Sessions for SqliteStore {
     }
 
     async fn touch_session(&self, id: SessionId, now: Timestamp) -> StoreResult<()> {
-        self.write(move |transaction| {
+        self.hint(move |transaction| {
             // Requests in parallel arrive here in any order.
             change(
                 transaction,
@@ -125,14 +152,18 @@ impl Sessions for SqliteStore {
     }
 
     async fn purge_sessions(&self, before: Timestamp) -> StoreResult<u64> {
-        self.write(move |transaction| {
+        let purged = self.write(move |transaction| {
             let removed = change(
                 transaction,
                 "DELETE FROM sessions WHERE ended_at < ?1 OR expires_at < ?1",
                 [before.as_millisecond()],
             )?;
             Ok(removed as u64)
-        })
-        .await
+        });
+        match purged.await {
+            // There is time for this when the store is where it will stay.
+            Err(StoreError::Frozen { .. }) => Ok(0),
+            other => other,
+        }
     }
 }

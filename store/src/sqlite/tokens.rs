@@ -5,15 +5,16 @@ use kalpana_domain::Timestamp;
 use kalpana_domain::audit::AuditEvent;
 use kalpana_domain::id::{TokenId, UserId};
 use kalpana_domain::user::{Scope, User};
-use rusqlite::Row;
+use rusqlite::{Connection, Row};
 
 use super::row::{all, change, one, optional_timestamp, parsed, plain, secret_hash, timestamp};
 use super::{SqliteStore, audit, users};
 use crate::error::{StoreError, StoreResult};
 use crate::records::Token;
 use crate::repository::Tokens;
+use crate::transfer::TokenRecord;
 
-fn read(row: &Row<'_>) -> StoreResult<Token> {
+pub(super) fn read(row: &Row<'_>) -> StoreResult<Token> {
     Ok(Token {
         id: parsed(row, "id")?,
         user: parsed(row, "user_id")?,
@@ -44,10 +45,35 @@ fn write_scopes(scopes: &[Scope]) -> String {
         .join(" ")
 }
 
+/// Writes a token as another store has it.
+pub(super) fn replace(connection: &Connection, record: &TokenRecord) -> StoreResult<usize> {
+    let token = &record.token;
+    change(
+        connection,
+        "INSERT INTO tokens (id, user_id, secret_hash, name, scopes, created_at, expires_at,
+                             last_used_at, revoked_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+         ON CONFLICT (id) DO UPDATE
+         SET last_used_at = excluded.last_used_at, revoked_at = excluded.revoked_at",
+        (
+            token.id.to_string(),
+            token.user.to_string(),
+            token.secret_hash,
+            &token.name,
+            write_scopes(&token.scopes),
+            token.created_at.as_millisecond(),
+            token.expires_at.as_millisecond(),
+            token.last_used_at.map(Timestamp::as_millisecond),
+            record.revoked_at.map(Timestamp::as_millisecond),
+        ),
+    )
+}
+
 #[async_trait]
 impl Tokens for SqliteStore {
     async fn create_token(&self, token: Token, event: AuditEvent) -> StoreResult<()> {
         self.write(move |transaction| {
+            users::require(transaction, token.user)?;
             change(
                 transaction,
                 "INSERT INTO tokens (id, user_id, secret_hash, name, scopes, created_at,
@@ -102,7 +128,7 @@ impl Tokens for SqliteStore {
     }
 
     async fn touch_token(&self, id: TokenId, now: Timestamp) -> StoreResult<()> {
-        self.write(move |transaction| {
+        self.hint(move |transaction| {
             change(
                 transaction,
                 "UPDATE tokens SET last_used_at = ?2

@@ -39,6 +39,20 @@ pub(super) fn any(connection: &Connection) -> StoreResult<bool> {
     exists(connection, "SELECT 1 FROM users LIMIT 1", [])
 }
 
+/// Refuses an operation that refers to somebody who is not there, before anything else about the
+/// new row can be wrong.
+pub(super) fn require(connection: &Connection, id: UserId) -> StoreResult<()> {
+    if exists(
+        connection,
+        "SELECT 1 FROM users WHERE id = ?1",
+        [id.to_string()],
+    )? {
+        Ok(())
+    } else {
+        Err(StoreError::NotFound { what: "reference" })
+    }
+}
+
 fn default_organization(connection: &Connection) -> StoreResult<OrganizationId> {
     let found = one(
         connection,
@@ -117,7 +131,7 @@ impl Users for SqliteStore {
     }
 
     async fn upgrade_password_hash(&self, id: UserId, password_hash: String) -> StoreResult<()> {
-        self.write(move |transaction| {
+        self.hint(move |transaction| {
             let changed = change(
                 transaction,
                 "UPDATE users SET password_hash = ?2 WHERE id = ?1",

@@ -13,13 +13,14 @@ use super::row::{
     all, change, converted, count, exists, json, one, optional_converted, parsed, plain,
     secret_hash, timestamp, to_column, to_json,
 };
-use super::{SqliteStore, audit};
+use super::{SqliteStore, audit, users};
 use crate::error::{StoreError, StoreResult};
 use crate::page::{Page, PageRequest, Position};
 use crate::records::{Idempotency, NewWorkspace};
 use crate::repository::Workspaces;
+use crate::transfer::WorkspaceRecord;
 
-fn read(row: &Row<'_>) -> StoreResult<Workspace> {
+pub(super) fn read(row: &Row<'_>) -> StoreResult<Workspace> {
     Ok(Workspace {
         id: parsed(row, "id")?,
         organization: parsed(row, "organization_id")?,
@@ -118,6 +119,15 @@ fn held_by(connection: &Connection, owner: &str) -> StoreResult<u32> {
 
 fn insert(connection: &Connection, new: &NewWorkspace) -> StoreResult<()> {
     let id = new.id.as_str();
+    users::require(connection, new.owner)?;
+    let organization = new.organization.to_string();
+    if !exists(
+        connection,
+        "SELECT 1 FROM organizations WHERE id = ?1",
+        [&organization],
+    )? {
+        return Err(StoreError::NotFound { what: "reference" });
+    }
     if exists(connection, "SELECT 1 FROM workspaces WHERE id = ?1", [id])? {
         return Err(StoreError::Conflict { what: "id" });
     }
@@ -133,7 +143,7 @@ fn insert(connection: &Connection, new: &NewWorkspace) -> StoreResult<()> {
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 1, 1, ?11, ?11)",
         (
             id,
-            new.organization.to_string(),
+            organization,
             new.owner.to_string(),
             new.spec.name.as_str(),
             new.spec
@@ -149,6 +159,42 @@ fn insert(connection: &Connection, new: &NewWorkspace) -> StoreResult<()> {
         ),
     )?;
     Ok(())
+}
+
+/// Writes a workspace as another store has it.
+pub(super) fn replace(connection: &Connection, record: &WorkspaceRecord) -> StoreResult<usize> {
+    let workspace = &record.workspace;
+    let spec = &workspace.spec;
+    change(
+        connection,
+        "INSERT INTO workspaces (id, organization_id, owner_id, name, repository, branch, size,
+                                 egress, desired, lifecycle, generation, version, created_at,
+                                 updated_at, deleted_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)
+         ON CONFLICT (id) DO UPDATE
+         SET desired = excluded.desired, lifecycle = excluded.lifecycle,
+             generation = excluded.generation, version = excluded.version,
+             updated_at = excluded.updated_at, deleted_at = excluded.deleted_at",
+        (
+            workspace.id.as_str(),
+            workspace.organization.to_string(),
+            workspace.owner.to_string(),
+            spec.name.as_str(),
+            spec.repository
+                .as_ref()
+                .map(|repository| repository.as_str()),
+            spec.branch.as_ref().map(|branch| branch.as_str()),
+            spec.size.as_str(),
+            spec.egress.as_str(),
+            workspace.desired.as_str(),
+            to_json(&workspace.lifecycle, "lifecycle")?,
+            to_column(workspace.generation.0, "generation")?,
+            to_column(workspace.version, "version")?,
+            workspace.created_at.as_millisecond(),
+            workspace.updated_at.as_millisecond(),
+            record.deleted_at.map(Timestamp::as_millisecond),
+        ),
+    )
 }
 
 /// Cuts a time to what a column holds, so that a state in JSON agrees with its row.

@@ -1,18 +1,15 @@
 //! `make bench-lifecycle`: how long a workspace takes, what the gateway adds, what it all weighs.
 //!
-//! Prints a table and writes one JSON line per figure to `bench/results/lifecycle.jsonl`. The
-//! first argument is the number of workspaces that are made, 20 unless given. Where there is
-//! something to compare with in the same run it is the peer; otherwise there is none.
+//! The first argument is the number of workspaces that are made, 20 unless given.
 
-use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use kalpana_bench::{Figure, Pairs, quantile, report};
 use kalpana_tests::docker::{docker, run_inside, start_inside};
 use kalpana_tests::{Browser, GitServer, World, until};
-use serde_json::{Value, json};
+use serde_json::json;
 
 /// Requests of one latency sample set.
 const REQUESTS: usize = 2000;
@@ -29,10 +26,10 @@ async fn main() -> anyhow::Result<()> {
     let world = World::start(&["orchestrator.workspaces_per_user=1000"]).await?;
     let outcome = measure(&world, runs).await;
     world.tear_down().await?;
-    report(&outcome?)
+    report("lifecycle", &outcome?)
 }
 
-async fn measure(world: &World, runs: usize) -> anyhow::Result<Vec<Value>> {
+async fn measure(world: &World, runs: usize) -> anyhow::Result<Vec<Figure>> {
     let git = GitServer::start(world.pool)?;
     git.add_repository("demo", &[("README.md", "# Demo\n")])
         .await?;
@@ -50,24 +47,21 @@ async fn measure(world: &World, runs: usize) -> anyhow::Result<Vec<Value>> {
         }
     }
     let id = last.context("at least one run")?;
-    figures.extend(quantiles(
-        "create → served",
-        "ms",
-        &served,
-        &[50, 95],
-        Some(4000.0),
-    ));
+    for percent in [50, 95] {
+        let cell = format!("create → served p{percent} (n={runs})");
+        let figure = Figure::new(cell, "ms", quantile(&served, percent));
+        figures.push(if percent == 95 {
+            figure.at_most(4000.0)
+        } else {
+            figure
+        });
+    }
     figures.extend(latency(&ada, &id).await?);
     figures.extend(memory(world, "with one workspace")?);
     let image = kalpana_tests::world::image();
     let size = docker(&["image", "inspect", "--format", "{{.Size}}", &image]).await?;
-    figures.push(figure(
-        "workspace image",
-        "MB",
-        size.parse::<f64>()? / 1e6,
-        None,
-        None,
-    ));
+    let size = size.parse::<f64>()? / 1e6;
+    figures.push(Figure::new("workspace image", "MB", size));
     Ok(figures)
 }
 
@@ -103,7 +97,7 @@ async fn delete(browser: &Browser, id: &str) -> anyhow::Result<()> {
 }
 
 /// Compares requests through the gateway with requests straight to the container.
-async fn latency(browser: &Browser, id: &str) -> anyhow::Result<Vec<Value>> {
+async fn latency(browser: &Browser, id: &str) -> anyhow::Result<Vec<Figure>> {
     start_inside(id, &format!("exec node -e \"{FIXED}\"")).await?;
     until("the server inside", Duration::from_secs(20), async || {
         Ok(run_inside(id, "cat /tmp/fixed").await.ok())
@@ -118,32 +112,30 @@ async fn latency(browser: &Browser, id: &str) -> anyhow::Result<Vec<Value>> {
     browser.navigate(&format!("{port}/")).await?;
     let direct = reqwest::Client::new();
     let direct_url = format!("http://{}/", SocketAddr::from((address, 3000)));
-    let (mut through, mut straight) = (Vec::new(), Vec::new());
-    // In turns, so that whatever else the machine does falls on both.
-    for _ in 0..REQUESTS {
-        let started = Instant::now();
+    let through = async |_| {
         let answer = browser.get(&format!("{port}/")).await?;
-        through.push(started.elapsed());
         anyhow::ensure!(answer.body == "ok", "through the gateway: {}", answer.body);
-        let started = Instant::now();
+        Ok(())
+    };
+    let straight = async |_| {
         let answer = direct.get(&direct_url).send().await?.text().await?;
-        straight.push(started.elapsed());
         anyhow::ensure!(answer == "ok", "straight: {answer}");
-    }
-    let rows = [50, 99].map(|percent| {
-        let goal = if percent == 50 { 300.0 } else { 1000.0 };
-        let (ours, peer) = (quantile(&through, percent), quantile(&straight, percent));
-        let cell = format!("request p{percent}, gateway (TLS, h2) against direct (plain h1)");
-        let mut row = figure(&cell, "µs", ours * 1000.0, Some(peer * 1000.0), None);
-        row["added"] = ((ours - peer) * 1000.0).round().into();
-        row["goal"] = goal.into();
-        row["met"] = ((ours - peer) * 1000.0 <= goal).into();
+        Ok(())
+    };
+    let pairs = Pairs::measure(REQUESTS, through, straight).await?;
+    let rows = [(50, 300.0), (99, 1000.0)].map(|(percent, goal)| {
+        let cell = "request, gateway (TLS, h2) against direct (plain h1)";
+        let mut row = pairs.figure(cell, "µs", percent).at_most(goal);
+        // The goal is for what the gateway adds.
+        let added = row.ours - row.peer.unwrap_or(0.0);
+        row.more.push(("added", added.round().into()));
+        row.met = Some(added <= goal);
         row
     });
     Ok(rows.into())
 }
 
-fn memory(world: &World, when: &str) -> anyhow::Result<Vec<Value>> {
+fn memory(world: &World, when: &str) -> anyhow::Result<Vec<Figure>> {
     ["gateway", "orchestrator", "web"]
         .into_iter()
         .map(|role| {
@@ -154,87 +146,8 @@ fn memory(world: &World, when: &str) -> anyhow::Result<Vec<Value>> {
                 .trim()
                 .trim_end_matches(" kB")
                 .parse()?;
-            Ok(figure(
-                &format!("RSS of {role}, {when}"),
-                "MB",
-                kilobytes / 1024.0,
-                None,
-                None,
-            ))
+            let cell = format!("RSS of {role}, {when}");
+            Ok(Figure::new(cell, "MB", kilobytes / 1024.0))
         })
         .collect()
-}
-
-fn quantiles(
-    cell: &str,
-    unit: &str,
-    samples: &[Duration],
-    percents: &[usize],
-    goal: Option<f64>,
-) -> Vec<Value> {
-    percents
-        .iter()
-        .map(|percent| {
-            let goal = goal.filter(|_| *percent == 95);
-            let cell = format!("{cell} p{percent} (n={})", samples.len());
-            figure(&cell, unit, quantile(samples, *percent), None, goal)
-        })
-        .collect()
-}
-
-/// Returns the nearest-rank quantile in milliseconds.
-fn quantile(samples: &[Duration], percent: usize) -> f64 {
-    let mut sorted = samples.to_vec();
-    sorted.sort_unstable();
-    let rank = (sorted.len() * percent)
-        .div_ceil(100)
-        .clamp(1, sorted.len());
-    sorted[rank - 1].as_secs_f64() * 1000.0
-}
-
-fn figure(cell: &str, unit: &str, ours: f64, peer: Option<f64>, goal: Option<f64>) -> Value {
-    let round = |value: f64| (value * 10.0).round() / 10.0;
-    json!({
-        "cell": cell,
-        "unit": unit,
-        "ours": round(ours),
-        "peer": peer.map(round),
-        "ratio": peer.map(|peer| (ours / peer * 100.0).round() / 100.0),
-        "ci": null,
-        "goal": goal,
-        "met": goal.map(|goal| ours <= goal),
-    })
-}
-
-fn report(figures: &[Value]) -> anyhow::Result<()> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../bench/results");
-    std::fs::create_dir_all(&folder)?;
-    let mut file = std::fs::File::create(folder.join("lifecycle.jsonl"))?;
-    let mut out = std::io::stdout().lock();
-    writeln!(
-        out,
-        "{:<66} {:>9} {:>9} {:>7} {:>7}",
-        "figure", "ours", "peer", "goal", "met"
-    )?;
-    for row in figures {
-        writeln!(file, "{row}")?;
-        let cell = format!(
-            "{} [{}]",
-            row["cell"].as_str().unwrap_or_default(),
-            row["unit"].as_str().unwrap_or_default()
-        );
-        let text = |field: &str| match &row[field] {
-            Value::Null => "-".to_owned(),
-            value => value.to_string(),
-        };
-        writeln!(
-            out,
-            "{cell:<66} {:>9} {:>9} {:>7} {:>7}",
-            text("ours"),
-            text("peer"),
-            text("goal"),
-            text("met")
-        )?;
-    }
-    Ok(())
 }

@@ -1,39 +1,23 @@
 //! One story that every backend must be able to tell: each chapter holds a backend to promises of
 //! `kalpana_store::repository`, through the traits alone. A backend joins with one line,
-//! `tell!(name: crate::opener)`, where the opener opens the same store again each time it is called with
-//! the same directory, as several processes would.
+//! `tell!(name)`, where `World::name` makes a place that the same store is opened at each time.
 
-#[path = "story/bad_files.rs"]
 mod bad_files;
-#[path = "story/people.rs"]
+mod bad_servers;
+mod model;
+mod outage;
 mod people;
-#[path = "story/sessions.rs"]
 mod sessions;
-#[path = "story/whole.rs"]
 mod whole;
-#[path = "story/workspaces.rs"]
 mod workspaces;
-#[path = "story/world.rs"]
 mod world;
-
-use std::path::Path;
-use std::sync::Arc;
-
-use kalpana_store::Store;
-use kalpana_store::sqlite::{OpenMode, SqliteStore};
-
-async fn sqlite(directory: &Path) -> Store {
-    let path = directory.join("store/kalpana.sqlite3");
-    let settings = kalpana_config::Store::default();
-    let store = SqliteStore::open(&path, &settings, OpenMode::Migrate).await;
-    Arc::new(store.expect("a store that opens"))
-}
+mod writers;
 
 /// Tells every chapter to one backend.
 macro_rules! tell {
-    ($backend:ident: $opener:path) => {
+    ($backend:ident) => {
         mod $backend {
-            tell!(@chapters $opener;
+            tell!(@chapters $backend;
                 people: the_setup_link_works_once, one_of_many_setups_wins,
                     an_address_is_taken_once, people_are_listed_in_pages,
                     a_password_hash_is_replaced;
@@ -48,20 +32,47 @@ macro_rules! tell {
                     a_refused_change_leaves_no_audit_event, the_audit_log_is_kept_in_order,
                     hostile_text_is_only_text, what_returned_is_there_after_reopening,
                     two_processes_share_one_store, a_cursor_from_nowhere_is_refused;
+                writers: versions_lose_no_update, a_quota_and_a_key_hold_together,
+                    an_address_is_taken_once_by_many, a_session_is_ended_once,
+                    the_log_loses_nothing_and_is_read_in_pages_while_it_grows,
+                    a_freeze_lets_no_write_slip_through;
+                outage: an_ended_session_is_told_to_other_processes;
             );
         }
     };
-    (@chapters $opener:path; $($module:ident: $($chapter:ident),+;)+) => {
+    (@chapters $backend:ident; $($module:ident: $($chapter:ident),+;)+) => {
         $($(
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $chapter() {
-                let world = crate::world::World::new(
-                    |directory| Box::pin(async move { $opener(&directory).await }),
-                );
+                let world = crate::world::World::$backend().await;
                 crate::$module::$chapter(&world).await;
             }
         )+)+
     };
 }
 
-tell!(sqlite_file: crate::sqlite);
+tell!(sqlite);
+tell!(mongodb);
+
+/// Runs the model beside a backend, in parts that run side by side.
+macro_rules! compare_with_model {
+    ($($name:ident: $backend:ident, $first:literal, $seeds:literal;)+) => {
+        mod the_model_agrees {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $name() {
+                    let world = crate::world::World::$backend().await;
+                    crate::model::run(world, $first, $seeds).await;
+                }
+            )+
+        }
+    };
+}
+
+compare_with_model! {
+    sqlite_1: sqlite, 0, 1000;
+    sqlite_2: sqlite, 1_000_000, 1000;
+    mongodb_1: mongodb, 2_000_000, 100;
+    mongodb_2: mongodb, 3_000_000, 100;
+    mongodb_3: mongodb, 4_000_000, 100;
+}

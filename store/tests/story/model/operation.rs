@@ -1,0 +1,454 @@
+//! The operations that seeds are made of: how one is drawn, and how a store performs it.
+
+use std::fmt::Debug;
+
+use kalpana_domain::Timestamp;
+use kalpana_domain::audit::{Actor, AuditAction, AuditEvent};
+use kalpana_domain::id::{
+    AuditId, Generation, OrganizationId, SessionId, TokenId, UserId, WorkspaceId,
+};
+use kalpana_domain::lifecycle::{FailureCode, FailureReason, Lifecycle};
+use kalpana_domain::quota::Quota;
+use kalpana_domain::repository::{BranchName, RepositoryUrl};
+use kalpana_domain::user::{EmailAddress, Role, Scope};
+use kalpana_domain::workspace::{Desired, Egress, Size, Spec, Workspace, WorkspaceName};
+use kalpana_store::records::{Idempotency, NewUser, NewWorkspace, SecretHash, Session, Token};
+use kalpana_store::transfer::{Freeze, MoveId};
+use kalpana_store::{Page, PageRequest, Store, StoreResult};
+use rand::RngExt;
+use rand::rngs::StdRng;
+use rand::seq::IteratorRandom;
+
+use super::state::Model;
+use crate::world::at;
+
+/// One operation with its arguments.
+#[derive(Debug, Clone)]
+pub(super) enum Operation {
+    IsSetupRequired,
+    PutSetupSecret(SecretHash, Timestamp),
+    CompleteSetup(SecretHash, NewUser, AuditEvent),
+    CreateUser(NewUser, AuditEvent),
+    User(UserId),
+    UserByEmail(EmailAddress),
+    UpgradePasswordHash(UserId, String),
+    Users(usize),
+    CreateSession(Session, AuditEvent),
+    Session(SecretHash, Timestamp, Timestamp),
+    TouchSession(SessionId, Timestamp),
+    EndSession(SessionId, Timestamp, AuditEvent),
+    EndedSessions(Timestamp),
+    PurgeSessions(Timestamp),
+    CreateToken(Token, AuditEvent),
+    Token(TokenId, Timestamp),
+    TokensOf(UserId, Timestamp),
+    TouchToken(TokenId, Timestamp),
+    RevokeToken(UserId, TokenId, Timestamp, AuditEvent),
+    CreateWorkspace(NewWorkspace, Quota, Option<Idempotency>, AuditEvent),
+    Workspace(WorkspaceId),
+    WorkspacesOf(UserId, usize),
+    WorkspacesIn(OrganizationId, usize),
+    AllWorkspaces,
+    UpdateWorkspace(Workspace, Option<AuditEvent>),
+    FinishDeletion(Workspace, Timestamp),
+    AppendAudit(AuditEvent),
+    AuditEvents(usize),
+    Freeze(MoveId),
+    Thaw(MoveId),
+    Retire(MoveId, String),
+    MovedTo,
+    Reinstate,
+}
+
+/// Writes an answer down so that two can be compared: the value, or what kind of error it is.
+pub(super) fn told<T: Debug>(answer: &StoreResult<T>) -> String {
+    format!("{answer:?}")
+}
+
+/// Reads all pages of a list.
+async fn pages<T: Debug>(
+    size: usize,
+    mut read: impl AsyncFnMut(PageRequest) -> StoreResult<Page<T>>,
+) -> String {
+    let (mut sizes, mut items, mut after) = (Vec::new(), Vec::new(), None);
+    loop {
+        let request = PageRequest { after, limit: size };
+        match read(request).await {
+            Ok(mut page) => {
+                sizes.push(page.items.len());
+                items.append(&mut page.items);
+                after = page.next;
+            }
+            Err(error) => return told::<()>(&Err(error)),
+        }
+        if after.is_none() {
+            return told(&Ok((sizes, items)));
+        }
+    }
+}
+
+impl Operation {
+    /// Performs it on a store.
+    pub(super) async fn run(self, store: &Store) -> String {
+        match self {
+            Self::IsSetupRequired => told(&store.is_setup_required().await),
+            Self::PutSetupSecret(hash, now) => told(&store.put_setup_secret(hash, now).await),
+            Self::CompleteSetup(hash, user, event) => {
+                told(&store.complete_setup(hash, user, event).await)
+            }
+            Self::CreateUser(user, event) => told(&store.create_user(user, event).await),
+            Self::User(id) => told(&store.user(id).await),
+            Self::UserByEmail(email) => {
+                let found = store.user_by_email(&email).await;
+                told(&found.map(|found| found.map(|found| (found.user, found.password_hash))))
+            }
+            Self::UpgradePasswordHash(id, hash) => {
+                told(&store.upgrade_password_hash(id, hash).await)
+            }
+            Self::Users(size) => pages(size, async |page| store.users(page).await).await,
+            Self::CreateSession(session, event) => {
+                told(&store.create_session(session, event).await)
+            }
+            Self::Session(hash, now, since) => told(&store.session(hash, now, since).await),
+            Self::TouchSession(id, now) => told(&store.touch_session(id, now).await),
+            Self::EndSession(id, now, event) => told(&store.end_session(id, now, event).await),
+            Self::EndedSessions(since) => told(&store.ended_sessions(since).await),
+            Self::PurgeSessions(before) => told(&store.purge_sessions(before).await),
+            Self::CreateToken(token, event) => told(&store.create_token(token, event).await),
+            Self::Token(id, now) => told(&store.token(id, now).await),
+            Self::TokensOf(user, now) => told(&store.tokens_of(user, now).await),
+            Self::TouchToken(id, now) => told(&store.touch_token(id, now).await),
+            Self::RevokeToken(user, id, now, event) => {
+                told(&store.revoke_token(user, id, now, event).await)
+            }
+            Self::CreateWorkspace(new, quota, idempotency, event) => {
+                told(&store.create_workspace(new, quota, idempotency, event).await)
+            }
+            Self::Workspace(id) => told(&store.workspace(id).await),
+            Self::WorkspacesOf(owner, size) => {
+                pages(size, async |page| store.workspaces_of(owner, page).await).await
+            }
+            Self::WorkspacesIn(organization, size) => {
+                pages(size, async |page| {
+                    store.workspaces_in(organization, page).await
+                })
+                .await
+            }
+            Self::AllWorkspaces => told(&store.all_workspaces().await),
+            Self::UpdateWorkspace(asked, event) => {
+                told(&store.update_workspace(&asked, event).await)
+            }
+            Self::FinishDeletion(asked, now) => told(&store.finish_deletion(&asked, now).await),
+            Self::AppendAudit(event) => told(&store.append_audit(event).await),
+            Self::AuditEvents(size) => {
+                pages(size, async |page| store.audit_events(page).await).await
+            }
+            Self::Freeze(by) => {
+                let until = at(1_000_000);
+                told(&store.freeze(Freeze { by, until }, at(0)).await)
+            }
+            Self::Thaw(by) => told(&store.thaw(by).await),
+            Self::Retire(by, place) => told(&store.retire(by, place).await),
+            Self::MovedTo => told(&store.moved_to().await),
+            Self::Reinstate => told(&store.reinstate().await),
+        }
+    }
+
+    /// Draws an operation, mostly about what is there.
+    pub(super) fn draw(random: &mut StdRng, model: &Model) -> Self {
+        let mut draw = Draw { random, model };
+        let size = draw.random.random_range(1..4);
+        if model.is_closed() && draw.chance(0.4) {
+            return match draw.random.random_range(0..4) {
+                0 => Self::Thaw(draw.mover()),
+                1 => Self::Retire(draw.mover(), "elsewhere".to_owned()),
+                2 => Self::MovedTo,
+                _ => Self::Reinstate,
+            };
+        }
+        let event = draw.event();
+        match draw.random.random_range(0..60) {
+            0 => Self::IsSetupRequired,
+            1..3 => Self::PutSetupSecret(draw.hash(), draw.time()),
+            3..6 => Self::CompleteSetup(draw.hash(), draw.new_user(), event),
+            6..11 => Self::CreateUser(draw.new_user(), event),
+            11 => Self::User(draw.user()),
+            12 => Self::UserByEmail(draw.email()),
+            // Hints may be dropped by a frozen store, so what they do there is not fixed.
+            13 if !model.is_closed() => Self::UpgradePasswordHash(draw.user(), draw.text()),
+            14 => Self::Users(size),
+            15..19 => Self::CreateSession(draw.session(), event),
+            19..21 => Self::Session(draw.hash(), draw.time(), draw.time()),
+            21 if !model.is_closed() => Self::TouchSession(draw.session_id(), draw.time()),
+            22..24 => Self::EndSession(draw.session_id(), draw.time(), event),
+            24 => Self::EndedSessions(draw.time()),
+            25 => Self::PurgeSessions(draw.time()),
+            26..29 => Self::CreateToken(draw.token(), event),
+            29 => Self::Token(draw.token_id(), draw.time()),
+            30 => Self::TokensOf(draw.user(), draw.time()),
+            31 if !model.is_closed() => Self::TouchToken(draw.token_id(), draw.time()),
+            32..34 => Self::RevokeToken(draw.user(), draw.token_id(), draw.time(), event),
+            34..42 => {
+                let quota = Quota {
+                    workspaces: draw.random.random_range(0..8),
+                };
+                Self::CreateWorkspace(draw.new_workspace(), quota, draw.idempotency(), event)
+            }
+            42 => Self::Workspace(draw.workspace_id()),
+            43 => Self::WorkspacesOf(draw.user(), size),
+            44 => Self::WorkspacesIn(draw.organization(), size),
+            45 => Self::AllWorkspaces,
+            46..51 => {
+                let event = draw.chance(0.5).then_some(event);
+                Self::UpdateWorkspace(draw.changed_workspace(), event)
+            }
+            51..53 => Self::FinishDeletion(draw.changed_workspace(), draw.time()),
+            53..55 => Self::AppendAudit(event),
+            55 => Self::AuditEvents(size),
+            56 => Self::Freeze(draw.mover()),
+            57 => Self::Thaw(draw.mover()),
+            58 => Self::MovedTo,
+            _ => Self::AuditEvents(size),
+        }
+    }
+}
+
+/// Draws arguments.
+struct Draw<'a> {
+    random: &'a mut StdRng,
+    model: &'a Model,
+}
+
+impl Draw<'_> {
+    fn chance(&mut self, probability: f64) -> bool {
+        self.random.random_bool(probability)
+    }
+
+    fn pick<T: Copy>(&mut self, choices: &[T]) -> T {
+        *choices.iter().choose(self.random).expect("not empty")
+    }
+
+    /// Draws one of few times, some of them finer than what is kept.
+    fn time(&mut self) -> Timestamp {
+        let fraction = self.pick(&[0, 0, 1_000_000, 1_999_999, 999_999_999]);
+        at(self.random.random_range(0..20)) + std::time::Duration::from_nanos(fraction)
+    }
+
+    fn hash(&mut self) -> SecretHash {
+        [self.random.random_range(0..6); 32]
+    }
+
+    fn text(&mut self) -> String {
+        let texts = [
+            "",
+            "plain",
+            "{\"$gt\":\"\"}",
+            "a.b$c",
+            "nul\0",
+            "'; --",
+            "🦀\u{202e}",
+        ];
+        self.pick(&texts).to_owned()
+    }
+
+    fn mover(&mut self) -> MoveId {
+        MoveId::from_u128(self.random.random_range(1..3))
+    }
+
+    fn organization(&mut self) -> OrganizationId {
+        if self.chance(0.9) {
+            return self.model.organization;
+        }
+        OrganizationId::from_bytes(self.random.random())
+    }
+
+    fn user(&mut self) -> UserId {
+        let known = self.model.users.keys().choose(self.random).copied();
+        known
+            .filter(|_| self.chance(0.9))
+            .unwrap_or_else(|| UserId::from_bytes(self.random.random()))
+    }
+
+    fn email(&mut self) -> EmailAddress {
+        let number = self.random.random_range(0..8);
+        EmailAddress::parse(&format!("user{number}@example.com")).expect("legal")
+    }
+
+    fn session_id(&mut self) -> SessionId {
+        let known = self.model.sessions.keys().choose(self.random).copied();
+        known
+            .filter(|_| self.chance(0.9))
+            .unwrap_or_else(|| SessionId::from_bytes(self.random.random()))
+    }
+
+    fn token_id(&mut self) -> TokenId {
+        let known = self.model.tokens.keys().choose(self.random).copied();
+        known
+            .filter(|_| self.chance(0.9))
+            .unwrap_or_else(|| TokenId::from_bytes(self.random.random()))
+    }
+
+    fn workspace_id(&mut self) -> WorkspaceId {
+        let known = self.model.workspaces.keys().choose(self.random).copied();
+        known
+            .filter(|_| self.chance(0.9))
+            .unwrap_or_else(|| WorkspaceId::from_random(self.random.random()))
+    }
+
+    fn event(&mut self) -> AuditEvent {
+        let known = self.model.log.iter().map(|event| event.id);
+        let taken = known.choose(self.random).filter(|_| self.chance(0.05));
+        let user = self.user();
+        let actors = [
+            Actor::System,
+            Actor::Console,
+            Actor::Anonymous,
+            Actor::Session {
+                user,
+                session: SessionId::from_bytes([3; 16]),
+            },
+        ];
+        AuditEvent {
+            id: taken.unwrap_or_else(|| AuditId::from_bytes(self.random.random())),
+            at: self.time(),
+            organization: self.chance(0.5).then_some(self.model.organization),
+            actor: actors.into_iter().choose(self.random).expect("not empty"),
+            action: self.pick(&[AuditAction::UserCreate, AuditAction::SessionRefuse]),
+            subject: self.text(),
+            address: self.chance(0.5).then(|| self.text()),
+            request_id: self.chance(0.5).then(|| self.text()),
+        }
+    }
+
+    fn new_user(&mut self) -> NewUser {
+        let id = self.user();
+        NewUser {
+            id: if self.chance(0.1) {
+                id
+            } else {
+                UserId::from_bytes(self.random.random())
+            },
+            email: self.email(),
+            name: self.text(),
+            role: self.pick(&[Role::Member, Role::Administrator]),
+            password_hash: self.text(),
+            created_at: self.time(),
+        }
+    }
+
+    fn session(&mut self) -> Session {
+        let id = self.session_id();
+        Session {
+            id: if self.chance(0.1) {
+                id
+            } else {
+                SessionId::from_bytes(self.random.random())
+            },
+            user: self.user(),
+            secret_hash: self.hash(),
+            created_at: self.time(),
+            last_used_at: self.time(),
+            expires_at: self.time(),
+            address: self.chance(0.5).then(|| self.text()),
+            user_agent: self.chance(0.5).then(|| self.text()),
+        }
+    }
+
+    fn token(&mut self) -> Token {
+        let id = self.token_id();
+        let scopes = [Scope::WorkspaceRead, Scope::WorkspaceDelete];
+        Token {
+            id: if self.chance(0.1) {
+                id
+            } else {
+                TokenId::from_bytes(self.random.random())
+            },
+            user: self.user(),
+            secret_hash: self.hash(),
+            name: self.text(),
+            scopes: scopes.into_iter().filter(|_| self.chance(0.5)).collect(),
+            created_at: self.time(),
+            expires_at: self.time(),
+            last_used_at: self.chance(0.3).then(|| self.time()),
+        }
+    }
+
+    fn new_workspace(&mut self) -> NewWorkspace {
+        let id = self.workspace_id();
+        let repository = RepositoryUrl::try_from("https://git.example.com/a.git".to_owned());
+        let repository = repository.expect("legal");
+        // Not before those that are there: what a clock that goes back finds of the keys of
+        // requests, which are removed at their end, is not fixed.
+        let made = self.model.workspaces.values();
+        let latest = made.map(|record| record.workspace.created_at).max();
+        let created_at = self.time();
+        NewWorkspace {
+            id: if self.chance(0.1) {
+                id
+            } else {
+                WorkspaceId::from_random(self.random.random())
+            },
+            organization: self.organization(),
+            owner: self.user(),
+            spec: Spec {
+                name: WorkspaceName::parse("My project").expect("legal"),
+                repository: self.chance(0.5).then_some(repository),
+                branch: self
+                    .chance(0.5)
+                    .then(|| BranchName::try_from("main".to_owned()).expect("legal")),
+                size: self.pick(&[Size::Small, Size::Medium]),
+                egress: self.pick(&[Egress::Open, Egress::None]),
+            },
+            created_at: latest.map_or(created_at, |latest| latest.max(created_at)),
+        }
+    }
+
+    fn idempotency(&mut self) -> Option<Idempotency> {
+        self.chance(0.5).then(|| Idempotency {
+            key: self.text(),
+            request_hash: self.hash(),
+            expires_at: self.time(),
+        })
+    }
+
+    /// Draws a change of a workspace, now and then of an older state or of one that is not there.
+    fn changed_workspace(&mut self) -> Workspace {
+        let known = self.model.workspaces.values().choose(self.random);
+        let since = self.time();
+        let reason = FailureReason::new(FailureCode::ContainerDied, self.text());
+        let lifecycles = [
+            Lifecycle::Stopped,
+            Lifecycle::Running { since },
+            Lifecycle::Stopping { since },
+            Lifecycle::Failed { at: since, reason },
+            Lifecycle::Deleting { since },
+        ];
+        let lifecycle = lifecycles.into_iter().choose(self.random);
+        let mut workspace = match known {
+            Some(record) => record.workspace.clone(),
+            None => {
+                let new = self.new_workspace();
+                Workspace {
+                    id: new.id,
+                    organization: new.organization,
+                    owner: new.owner,
+                    spec: new.spec,
+                    desired: Desired::Running,
+                    lifecycle: Lifecycle::Stopped,
+                    generation: Generation(1),
+                    version: 1,
+                    created_at: new.created_at,
+                    updated_at: new.created_at,
+                }
+            }
+        };
+        if self.chance(0.2) {
+            workspace.version = self.random.random_range(0..4);
+        }
+        workspace.desired = self.pick(&[Desired::Running, Desired::Stopped, Desired::Deleted]);
+        workspace.lifecycle = lifecycle.expect("not empty");
+        workspace.generation = Generation(self.random.random_range(0..1 << 40));
+        workspace.updated_at = self.time();
+        workspace
+    }
+}
