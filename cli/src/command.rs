@@ -3,6 +3,7 @@
 pub(crate) mod admin;
 pub(crate) mod config;
 pub(crate) mod login;
+pub(crate) mod migrate;
 pub(crate) mod serve;
 pub(crate) mod token;
 pub(crate) mod up;
@@ -57,6 +58,8 @@ enum Command {
     /// Administer the site on the machine it runs on
     #[command(subcommand)]
     Admin(admin::Command),
+    /// Move everything that is remembered from one place to another
+    Migrate(migrate::Migrate),
     /// Check and show the configuration
     #[command(subcommand)]
     Config(config::Command),
@@ -154,6 +157,7 @@ impl Kalpana {
             Command::Workspace(command) => block_on(command.run()),
             Command::Token(command) => block_on(command.run()),
             Command::Admin(command) => block_on(command.run()),
+            Command::Migrate(command) => block_on(command.run()),
             Command::Config(command) => command.run(),
         }
     }
