@@ -2,7 +2,7 @@
 # KALPANA_CACHE (default ~/.cache/kalpana) is where everything built or downloaded is kept.
 
 .DEFAULT_GOAL := help
-.PHONY: help up test check format image ui build bench-lifecycle clean
+.PHONY: help up test soak check format image ui build bench-lifecycle bench-store clean
 
 ARGS ?=
 
@@ -18,6 +18,9 @@ up: ## installs what is missing, builds, and starts Kalpana (ARGS="..." go to 'k
 
 test: ## runs every test there is, real browser and containers included
 	@scripts/test
+
+soak: ## runs for an hour and more what 'make test' runs in minutes: outages of the database, races, moves
+	@scripts/soak
 
 check: ## formatting, clippy, documentation, licences, lint
 	@scripts/check
@@ -37,6 +40,9 @@ build: ui ## builds the kalpana executable (release)
 
 bench-lifecycle: ui ## measures creation, latency and memory (ARGS="5" for 5 runs)
 	@scripts/bench-lifecycle $(ARGS)
+
+bench-store: ## measures both stores and moving data between them
+	@scripts/bench-store $(ARGS)
 
 clean: ## removes what was built, never data: workspaces and accounts stay
 	@scripts/clean

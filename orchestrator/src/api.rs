@@ -261,11 +261,20 @@ impl From<IntentError> for Refusal {
             IntentError::Store(StoreError::Corrupt { .. }) => {
                 (StatusCode::INTERNAL_SERVER_ERROR, "internal")
             }
+            IntentError::Store(StoreError::Frozen { moved_to: None }) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "store_frozen")
+            }
+            IntentError::Store(StoreError::Frozen { .. }) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "store_moved")
+            }
             IntentError::Store(_) => (StatusCode::SERVICE_UNAVAILABLE, "store_unavailable"),
         };
-        if status.is_server_error() {
+        if status == StatusCode::INTERNAL_SERVER_ERROR {
             let chain = describe(&error);
             tracing::error!(error = chain, "an intent was not taken: {chain}");
+        } else if status.is_server_error() {
+            let chain = describe(&error);
+            tracing::warn!(error = chain, "an intent was put off: {chain}");
         }
         Self {
             status,

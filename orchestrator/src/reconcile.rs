@@ -107,6 +107,8 @@ pub(crate) struct Memory {
     last_error: Option<String>,
     /// Since when it is being stopped.
     stopping_since: Option<Duration>,
+    /// Whether the store did not do as asked when it was last asked.
+    has_lost_store: bool,
     /// Its place among the concurrent starts.
     place: Option<OwnedSemaphorePermit>,
 }
@@ -166,6 +168,9 @@ impl Reconciler {
                 )) => {}
                 Err(error) => {
                     self.metrics.pass("failed");
+                    if matches!(error, PassError::Store(_)) {
+                        self.memory(id, |memory| memory.has_lost_store = true);
+                    }
                     let text = describe(&error);
                     tracing::warn!(workspace.id = %id, error = text, "could not bring {id} to what was asked, trying again: {text}");
                     return Outcome::Failed;
@@ -182,6 +187,7 @@ impl Reconciler {
             return self.round_without_row(id).await;
         };
         self.recall(&row);
+        self.forgive(&row);
         let overdue = self.overdue(&row);
         let observed = match self.observe(id, Some(&row), overdue.clone()).await {
             Ok(observed) => observed,
@@ -255,6 +261,22 @@ impl Reconciler {
         let is_reachable = matches!(row.lifecycle, Lifecycle::Running { .. })
             && self.bridges.watch(row.id, row.generation) == Readiness::Ready;
         self.feeds.row(row, is_reachable.then(|| self.root_uid()));
+    }
+
+    /// Begins the deadlines of a transition anew when the store is back: nothing could be carried
+    /// out or recorded without it, and that is not the workspace's fault.
+    fn forgive(&self, row: &Workspace) {
+        let now = self.uptime.now();
+        let is_back = self.memory(row.id, |memory| {
+            let is_back = std::mem::take(&mut memory.has_lost_store);
+            if is_back && memory.stopping_since.is_some() {
+                memory.stopping_since = Some(now);
+            }
+            is_back
+        });
+        if is_back {
+            self.board.touch(row.id);
+        }
     }
 
     /// Notes the phases that a start had passed before this process came to it.

@@ -68,7 +68,8 @@ pub struct WorkspaceAnswer {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InternalError {
     /// The stable code: `not_found`, `invalid`, `quota_exceeded`, `invalid_transition`,
-    /// `idempotency_conflict`, `store_unavailable`, `overloaded` or `internal`.
+    /// `idempotency_conflict`, `store_unavailable`, `store_frozen` (while its data is moved),
+    /// `store_moved` (once it was), `overloaded` or `internal`.
     pub code: String,
     /// The sentence for people.
     pub message: String,

@@ -6,4 +6,5 @@ mod inside;
 mod isolation;
 mod journey;
 mod operations;
+mod outage;
 mod restart;

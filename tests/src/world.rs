@@ -54,6 +54,17 @@ impl World {
         Ok(world)
     }
 
+    /// Starts a site that keeps what it remembers in a MongoDB database.
+    ///
+    /// # Errors
+    /// As [`World::start`].
+    pub async fn start_on(uri: &str, database: &str, settings: &[&str]) -> anyhow::Result<Self> {
+        let uri = format!("store.mongodb.uri={uri}");
+        let database = format!("store.mongodb.database={database}");
+        let own = [uri.as_str(), database.as_str()];
+        Self::start(&[&own[..], settings].concat()).await
+    }
+
     /// Starts a site as a user with no rights but to use the engine.
     ///
     /// # Errors
@@ -483,7 +494,10 @@ fn reserve_port() -> anyhow::Result<(socket2::Socket, u16)> {
 }
 
 /// Finds the executable: `KALPANA_BINARY`, else the one built beside the tests.
-fn executable() -> anyhow::Result<PathBuf> {
+///
+/// # Errors
+/// If it is not built.
+pub fn executable() -> anyhow::Result<PathBuf> {
     if let Some(path) = std::env::var_os("KALPANA_BINARY") {
         return Ok(path.into());
     }

@@ -21,6 +21,9 @@ use utoipa::ToSchema;
 
 use crate::request::RequestContext;
 
+/// How long clients should wait for what is away for a moment, unless more is known.
+const AWAY: Duration = Duration::from_secs(2);
+
 /// Result of everything a handler does.
 pub(crate) type ApiResult<T> = Result<T, ApiError>;
 
@@ -175,8 +178,10 @@ impl ApiError {
         .caused_by(source)
     }
 
+    /// Returns the whole seconds to wait. Whatever is unavailable says so, if only by default.
     fn retry_after_seconds(&self) -> Option<u64> {
-        let wait = self.0.retry_after?;
+        let is_away = self.0.status == StatusCode::SERVICE_UNAVAILABLE;
+        let wait = self.0.retry_after.or(is_away.then_some(AWAY))?;
         Some(wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).map(|seconds| seconds.max(1))
     }
 
@@ -242,16 +247,22 @@ pub(crate) fn render(response: Response, is_api: bool, context: &RequestContext)
     };
     error.log(context);
     let (mut parts, _) = response.into_parts();
+    let wait = error.retry_after_seconds();
     let (content_type, body) = if is_api {
         let body = serde_json::to_vec(&error.problem(context)).unwrap_or_default();
         ("application/json", body)
     } else {
-        let body = page::write(&error.problem(context).error);
+        let reload = wait.filter(|_| error.0.status == StatusCode::SERVICE_UNAVAILABLE);
+        let body = page::write(&error.problem(context).error, reload);
+        let policy = HeaderValue::from_static(page::POLICY);
+        parts
+            .headers
+            .insert(header::CONTENT_SECURITY_POLICY, policy);
         ("text/html; charset=utf-8", body.into_bytes())
     };
     let headers = &mut parts.headers;
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-    if let Some(seconds) = error.retry_after_seconds() {
+    if let Some(seconds) = wait {
         headers.insert(header::RETRY_AFTER, seconds.into());
     }
     if error.0.forgets_session
@@ -306,5 +317,12 @@ mod tests {
             (wait(0), wait(1), wait(2000), wait(2001)),
             (Some(1), Some(1), Some(2), Some(3))
         );
+    }
+
+    #[test]
+    fn whatever_is_unavailable_says_when_to_come_back() {
+        let bare = |status| ApiError::new(status, "x", "X.").retry_after_seconds();
+        assert_eq!(bare(StatusCode::SERVICE_UNAVAILABLE), Some(2));
+        assert_eq!(bare(StatusCode::NOT_FOUND), None);
     }
 }

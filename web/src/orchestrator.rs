@@ -20,6 +20,10 @@ use crate::request::RequestContext;
 /// How long clients should wait while the orchestrator is away.
 const AWAY: Duration = Duration::from_secs(2);
 
+/// How long an answer may take: longer than two operations of a store that takes all the time it
+/// has, so that it is the orchestrator that says what is away.
+const PATIENCE: Duration = Duration::from_secs(25);
+
 /// A workspace that somebody wants, as parsed.
 #[derive(Debug)]
 pub(crate) struct Wish {
@@ -67,7 +71,9 @@ pub(crate) struct Orchestrator {
 impl Orchestrator {
     /// Speaks through `client`.
     pub(crate) fn new(client: Client) -> Self {
-        Self { client }
+        Self {
+            client: client.with_timeout(PATIENCE),
+        }
     }
 
     /// Asks for a new workspace.
@@ -176,7 +182,10 @@ impl From<CallError> for ApiError {
 
 /// Tells whether a refusal is one that passes by itself.
 fn is_passing(code: &str) -> bool {
-    matches!(code, "store_unavailable" | "overloaded")
+    matches!(
+        code,
+        "store_unavailable" | "store_frozen" | "store_moved" | "overloaded"
+    )
 }
 
 fn refused(refusal: InternalError) -> ApiError {
@@ -194,13 +203,9 @@ fn refused(refusal: InternalError) -> ApiError {
             "This Idempotency-Key was used for another request.",
         )
         .hint("Use a fresh key for each workspace."),
-        "store_unavailable" => ApiError::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "store_unavailable",
-            "The database does not answer right now.",
-        )
-        .hint("Running workspaces are not affected. Try again in a moment.")
-        .retry_after(AWAY),
+        "store_unavailable" => ApiError::store_unavailable(),
+        "store_frozen" => ApiError::store_frozen(false),
+        "store_moved" => ApiError::store_frozen(true),
         "overloaded" => ApiError::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "overloaded",

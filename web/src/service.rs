@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -34,6 +35,9 @@ const PROGRESS_FEED: &str = "/v1/progress";
 
 /// How often the store is asked whether it answers.
 const STORE_CHECK: Duration = Duration::from_secs(5);
+
+/// How often, while it does not.
+const STORE_CHECK_AWAY: Duration = Duration::from_secs(1);
 
 /// How often sessions that nobody can use any more are removed.
 const PURGE: Duration = Duration::from_secs(60 * 60);
@@ -156,6 +160,12 @@ pub async fn run(dependencies: Dependencies, shutdown: CancellationToken) -> Res
     let (live, store) = (Arc::clone(&state.live), state.store.clone());
     let (told_site, told_until) = (site.clone(), shutdown.clone());
     tasks.spawn(async move { live.tell(store, told_site, told_until).await });
+    let (sessions, store, until) = (
+        state.sessions.clone(),
+        state.store.clone(),
+        shutdown.clone(),
+    );
+    tasks.spawn(async move { sessions.hear(store, until).await });
     tasks.spawn(purge_sessions(state.clone()));
     keep_ready(&state, &ready).await;
     ready.send_replace(false);
@@ -219,6 +229,8 @@ async fn assemble(
         accounts: Accounts::new(store.clone(), &auth, Arc::clone(&clock))?,
         orchestrator: Orchestrator::new(Client::new("orchestrator", socket, peers.token)),
         live: Live::new(),
+        // It was asked a moment ago.
+        is_store_up: AtomicBool::new(true),
         slots: Slots::new(config.event_streams, metrics.streams.clone()),
         openapi: router::description_json()?,
         tasks: TaskTracker::new(),
@@ -246,25 +258,34 @@ async fn hear_the_orchestrator(state: AppState, token: Option<InternalToken>) {
     follow(client, PROGRESS_FEED, &reader, &*state.live, shutdown).await;
 }
 
-/// Says whether the store answers, until shutdown.
+/// Says whether the store answers, until shutdown. How long an answer may take is for the store to
+/// know.
 async fn keep_ready(state: &AppState, ready: &watch::Sender<bool>) {
     loop {
-        let is_well = match tokio::time::timeout(STORE_CHECK, state.store.ping()).await {
-            Ok(Ok(())) => true,
-            Ok(Err(error)) => {
+        let answer = tokio::select! {
+            () = state.shutdown.cancelled() => return,
+            answer = state.store.ping() => answer,
+        };
+        let is_well = answer.is_ok();
+        let was_well = state.is_store_up.swap(is_well, Ordering::Relaxed);
+        match answer {
+            // The first check finds what the start found; nobody needs to be told.
+            Ok(()) if !was_well => tracing::info!("the store answers again"),
+            Err(error) if was_well => {
                 let chain = describe(&error);
                 tracing::error!(error = chain, "the store does not answer: {chain}");
-                false
             }
-            Err(_) => {
-                tracing::error!("the store does not answer in time");
-                false
-            }
-        };
+            Ok(()) | Err(_) => {}
+        }
         ready.send_if_modified(|was| std::mem::replace(was, is_well) != is_well);
+        let pause = if is_well {
+            STORE_CHECK
+        } else {
+            STORE_CHECK_AWAY
+        };
         tokio::select! {
             () = state.shutdown.cancelled() => return,
-            () = tokio::time::sleep(STORE_CHECK) => {}
+            () = tokio::time::sleep(pause) => {}
         }
     }
 }

@@ -1,18 +1,21 @@
 //! What the gateway is told of sessions: which were ended, and which keys sign tickets.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
+use futures_util::StreamExt;
 use kalpana_domain::Timestamp;
 use kalpana_domain::clock::Clock;
 use kalpana_domain::id::{SessionId, TokenId};
 use kalpana_domain::user::Credential;
 use kalpana_link::feed::{Publisher, State};
 use kalpana_protocol::sessions::{RevokedSession, SessionChange, SessionState};
-use kalpana_store::{Store, StoreError};
+use kalpana_store::{Store, StoreError, StoreEvent};
 use serde::Serialize;
 use tokio::sync::broadcast;
+use tokio_util::sync::CancellationToken;
 
 /// How much longer than a workspace session a revocation is remembered: a ticket minted just
 /// before may be redeemed just after, and clocks differ a little.
@@ -20,6 +23,9 @@ const SLACK: Duration = Duration::from_secs(5 * 60);
 
 /// How long a sign-out waits for the gateways to have heard of it.
 const ACKNOWLEDGEMENT: Duration = Duration::from_secs(1);
+
+/// How long to wait before asking the store again for what may have been missed.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// Endings kept for streams that are slow to look. Who misses one is ended as well.
 const ENDINGS: usize = 256;
@@ -34,10 +40,12 @@ pub(crate) enum Ending {
 }
 
 /// Tells those who must know that a credential has ended: gateways by the session feed, our own
-/// streams by [`Ending`].
+/// streams by [`Ending`]. What ends here is told at once; what ends at another process, as soon as
+/// the store tells of it.
 #[derive(Clone)]
 pub(crate) struct Sessions {
     publisher: Publisher<Published>,
+    told: Arc<Told>,
     endings: broadcast::Sender<Ending>,
     remembered_for: Duration,
     clock: Arc<dyn Clock>,
@@ -55,8 +63,12 @@ impl Sessions {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, StoreError> {
         let remembered_for = workspace_session_lifetime + SLACK;
-        let since = clock.now() - remembered_for;
-        let ended = store.ended_sessions(since).await?;
+        let now = clock.now();
+        let ended = store.ended_sessions(now - remembered_for).await?;
+        let told = Told::default();
+        for session in &ended {
+            told.once(session.id, session.ended_at + remembered_for, now, || 0);
+        }
         let revoked_sessions = ended
             .into_iter()
             .map(|session| revoked(session.id, session.ended_at, remembered_for))
@@ -70,6 +82,7 @@ impl Sessions {
         };
         Ok(Self {
             publisher: Publisher::new(published),
+            told: Arc::new(told),
             endings: broadcast::channel(ENDINGS).0,
             remembered_for,
             clock,
@@ -84,10 +97,8 @@ impl Sessions {
     /// Tells everybody that a session has ended, and waits a moment for every connected gateway to
     /// have applied it.
     pub(crate) async fn revoke(&self, session: SessionId) {
-        let _ = self.endings.send(Ending::Session(session));
-        let seq = self.publisher.publish(SessionChange::Revoked {
-            session: revoked(session, self.clock.now(), self.remembered_for),
-        });
+        // Unless the store was faster to tell of it than its answer was to arrive.
+        let seq = self.tell(session, self.clock.now());
         let heard = self.publisher.wait_acknowledged(seq, ACKNOWLEDGEMENT).await;
         if !heard.waiting.is_empty() {
             tracing::warn!(
@@ -97,6 +108,62 @@ impl Sessions {
                 heard.waiting.len()
             );
         }
+    }
+
+    /// Tells everybody of what the store tells, until `shutdown`: sessions that were ended by other
+    /// processes, and by our own commands.
+    pub(crate) async fn hear(&self, store: Store, shutdown: CancellationToken) {
+        let mut events = store.events();
+        let heard = async {
+            while let Some(event) = events.next().await {
+                match event {
+                    StoreEvent::SessionEnded(ended) => {
+                        self.tell(ended.id, ended.ended_at);
+                    }
+                    StoreEvent::Missed => self.catch_up(&store).await,
+                    // Of no concern to sessions.
+                    _ => {}
+                }
+            }
+        };
+        tokio::select! {
+            () = shutdown.cancelled() => {}
+            () = heard => {}
+        }
+    }
+
+    /// Tells of all that has ended and was not told of, however long the store takes to answer.
+    async fn catch_up(&self, store: &Store) {
+        let mut is_away = false;
+        loop {
+            let since = self.clock.now() - self.remembered_for;
+            match store.ended_sessions(since).await {
+                Ok(ended) => {
+                    for session in ended {
+                        self.tell(session.id, session.ended_at);
+                    }
+                    return;
+                }
+                Err(error) if !std::mem::replace(&mut is_away, true) => tracing::warn!(
+                    %error,
+                    "could not read which sessions have ended, trying again: {error}"
+                ),
+                Err(_) => {}
+            }
+            tokio::time::sleep(RETRY).await;
+        }
+    }
+
+    /// Tells streams and gateways, unless they were told before or need not know any more. Returns
+    /// the change's place in the feed.
+    fn tell(&self, session: SessionId, ended_at: Timestamp) -> u64 {
+        let until = ended_at + self.remembered_for;
+        self.told.once(session, until, self.clock.now(), || {
+            let _ = self.endings.send(Ending::Session(session));
+            self.publisher.publish(SessionChange::Revoked {
+                session: revoked(session, ended_at, self.remembered_for),
+            })
+        })
     }
 
     /// Ends the streams that a token holds open.
@@ -114,8 +181,10 @@ impl Sessions {
             Credential::Token { id, .. } => Ending::Token(*id),
         };
         let mut endings = self.endings.subscribe();
+        // It may have ended between the look that let it in and now.
+        let has_ended = matches!(awaited, Ending::Session(id) if self.told.contains(id));
         async move {
-            while let Ok(ending) = endings.recv().await {
+            while !has_ended && let Ok(ending) = endings.recv().await {
                 if ending == awaited {
                     break;
                 }
@@ -128,6 +197,38 @@ fn revoked(session: SessionId, ended_at: Timestamp, remembered_for: Duration) ->
     RevokedSession {
         session: session.to_string(),
         remember_until: (ended_at + remembered_for).as_second(),
+    }
+}
+
+/// Which sessions were told of, each until nothing can be under it any more, and at which place in
+/// the feed.
+#[derive(Debug, Default)]
+struct Told(Mutex<HashMap<SessionId, (Timestamp, u64)>>);
+
+impl Told {
+    /// Calls `tell`, which returns its place in the feed, unless `session` was told of before.
+    /// Returns the place; 0 for what ended so long ago that nobody needs to know.
+    fn once(
+        &self,
+        session: SessionId,
+        until: Timestamp,
+        now: Timestamp,
+        tell: impl FnOnce() -> u64,
+    ) -> u64 {
+        let mut told = self.lock();
+        told.retain(|_, (until, _)| *until > now);
+        if until <= now {
+            return 0;
+        }
+        told.entry(session).or_insert_with(|| (until, tell())).1
+    }
+
+    fn contains(&self, session: SessionId) -> bool {
+        self.lock().contains_key(&session)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<SessionId, (Timestamp, u64)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -172,6 +273,18 @@ mod tests {
                 remember_until,
             },
         }
+    }
+
+    #[test]
+    fn a_session_is_told_of_once_and_not_when_it_ended_long_ago() {
+        let told = Told::default();
+        let at = |seconds| Timestamp::from_second(seconds).unwrap();
+        let (new, old) = (SessionId::generate(), SessionId::generate());
+        assert_eq!(told.once(new, at(200), at(100), || 7), 7);
+        assert_eq!(told.once(new, at(200), at(100), || 8), 7, "its place stays");
+        assert_eq!(told.once(old, at(100), at(100), || 9), 0);
+        assert_eq!(told.once(new, at(200), at(300), || 9), 0, "over by now");
+        assert_eq!(told.lock().len(), 0, "what is over is forgotten");
     }
 
     #[test]

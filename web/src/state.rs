@@ -2,6 +2,7 @@
 
 use std::ops::Deref;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use bytes::Bytes;
 use kalpana_auth::Accounts;
@@ -33,6 +34,8 @@ pub(crate) struct Parts {
     pub(crate) egress_default: Egress,
     /// What is remembered.
     pub(crate) store: Store,
+    /// Whether it answered when it was last asked, seconds ago.
+    pub(crate) is_store_up: AtomicBool,
     /// Who is who.
     pub(crate) accounts: Accounts,
     /// What signs the way to a workspace.

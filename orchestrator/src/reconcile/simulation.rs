@@ -735,16 +735,49 @@ fn an_exhausted_pool_fails_at_once() {
     });
 }
 
+/// Nothing works.
+#[derive(Debug)]
+struct Night;
+
+impl Weather for Night {
+    fn next(&mut self) -> Fate {
+        Fate::Fails
+    }
+}
+
+/// What the store is away for is not the workspace's time: whether it is ready or still on its way.
+#[test]
+fn a_start_goes_on_when_the_store_is_back_however_long_that_took() {
+    runtime().block_on(async {
+        let life = Life::new(1, directory());
+        life.sky.set(Calm);
+        let row = life.intents().create(&request(), None).await.unwrap();
+        let slow = Character::ReadyAfter(3);
+        let name = (row.id, row.generation);
+        life.bridges.characters.lock().unwrap().insert(name, slow);
+        let begun = life.reconciler.pass(row.id).await;
+        assert!(matches!(begun, Outcome::Waiting(_)), "{begun:?}");
+        life.sky.set(Night);
+        for _ in 0..3 {
+            life.advance(limits().start * 2);
+            assert_eq!(life.reconciler.pass(row.id).await, Outcome::Failed);
+        }
+        life.sky.set(Calm);
+        for _ in 0..10 {
+            life.advance(Duration::from_secs(10));
+            life.reconciler.pass(row.id).await;
+        }
+        let row = life.store.workspace(row.id).await.unwrap().unwrap();
+        assert!(
+            matches!(row.lifecycle, Lifecycle::Running { .. }),
+            "{row:?}"
+        );
+    });
+}
+
 /// The engine is away from the start: the intent is kept, and fails with the next step in time.
 #[test]
 fn a_start_without_an_engine_waits_and_then_says_what_to_do() {
-    #[derive(Debug)]
-    struct Night;
-    impl Weather for Night {
-        fn next(&mut self) -> Fate {
-            Fate::Fails
-        }
-    }
     runtime().block_on(async {
         let life = Life::new(1, directory());
         life.sky.set(Calm);

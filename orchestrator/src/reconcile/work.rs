@@ -134,8 +134,9 @@ impl Work {
     /// Compares everything, each `interval` and whenever the engine's events were cut, until the
     /// shutdown. `is_store_up` hears whether the store answered.
     pub(crate) async fn sweep(&self, interval: Duration, is_store_up: &watch::Sender<bool>) {
+        let mut is_up = true;
         loop {
-            let is_up = self.look_around().await;
+            is_up = self.look_around(is_up).await;
             is_store_up.send_if_modified(|known| std::mem::replace(known, is_up) != is_up);
             let counts = self.0.reconciler.feeds.counts();
             self.0.reconciler.metrics.workspaces_by_state(&counts);
@@ -153,19 +154,27 @@ impl Work {
     }
 
     /// Wakes a worker for whatever the store or the engine knows of. Returns whether the store
-    /// answered.
-    async fn look_around(&self) -> bool {
+    /// answered, and says so when it is not as before.
+    async fn look_around(&self, was_store_up: bool) -> bool {
         let reconciler = &self.0.reconciler;
         let mut ids = HashSet::new();
         let rows = reconciler.store.all_workspaces().await;
         let is_store_up = match rows {
             Ok(rows) => {
                 ids.extend(rows.iter().map(|row| row.id));
+                if !was_store_up {
+                    tracing::info!("the store lists workspaces again");
+                }
                 true
             }
             Err(error) => {
-                let error = describe(&error);
-                tracing::error!(error, "the store does not list workspaces: {error}");
+                if was_store_up {
+                    let error = describe(&error);
+                    tracing::error!(
+                        error,
+                        "the store does not list workspaces; those that run go on: {error}"
+                    );
+                }
                 false
             }
         };

@@ -37,6 +37,13 @@ server.on("upgrade", (request, socket) => {
     : Buffer.from([0x81, 126, text.length >> 8, text.length & 255]);
   socket.write(Buffer.concat([head, text]));
   socket.on("error", () => {});
+  // Short text frames, one at a time, come back as they are.
+  socket.on("data", (frame) => {
+    if ((frame[0] & 15) !== 1) return;
+    const length = frame[1] & 127, mask = frame.subarray(2, 6);
+    const text = frame.subarray(6, 6 + length).map((byte, index) => byte ^ mask[index % 4]);
+    socket.write(Buffer.concat([Buffer.from([0x81, length]), text]));
+  });
 });
 server.listen(3000, "127.0.0.1", () => fs.writeFileSync("/tmp/listening", ""));
 "#;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use kalpana_test_mongodb::Database;
 use kalpana_tests::docker::{containers, networks, run_inside};
 use kalpana_tests::{Browser, GitServer, World, until};
 use serde_json::json;
@@ -29,7 +30,20 @@ pub(crate) async fn running_workspace(
 #[tokio::test]
 async fn a_new_user_gets_from_the_setup_link_to_code_server_and_files_survive_a_restart()
 -> anyhow::Result<()> {
-    let world = World::start(&[]).await?;
+    from_the_setup_link_to_code_server_and_back(World::start(&[]).await?).await
+}
+
+#[tokio::test]
+async fn on_mongodb_a_new_user_gets_from_the_setup_link_to_code_server_the_same_way()
+-> anyhow::Result<()> {
+    let database = Database::fresh().await?;
+    let world = World::start_on(database.uri(), database.name(), &[]).await?;
+    let file = world.data_dir().join("store/kalpana.sqlite3");
+    assert!(!file.exists(), "nothing is kept in a file then");
+    from_the_setup_link_to_code_server_and_back(world).await
+}
+
+async fn from_the_setup_link_to_code_server_and_back(world: World) -> anyhow::Result<()> {
     let git = GitServer::start(world.pool)?;
     let ada = world.administrator().await?;
     let id = running_workspace(&world, &git, &ada).await?;

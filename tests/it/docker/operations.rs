@@ -11,7 +11,7 @@ use tokio::io::AsyncWriteExt;
 use super::journey::running_workspace;
 
 /// Reads a loopback port of a role.
-async fn admin(port: u16, path: &str) -> anyhow::Result<(u16, String)> {
+pub(crate) async fn admin(port: u16, path: &str) -> anyhow::Result<(u16, String)> {
     let answer = reqwest::get(format!("http://127.0.0.1:{port}{path}")).await?;
     Ok((answer.status().as_u16(), answer.text().await?))
 }

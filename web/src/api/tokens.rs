@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use http::StatusCode;
 use kalpana_auth::{AuthError, NewToken};
 use kalpana_domain::id::TokenId;
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::error::{ApiError, ApiResult, sentence};
-use crate::extract::{Json, NoBody, Signed};
+use crate::extract::{Json, Named, NoBody, Signed};
 use crate::request::RequestContext;
 use crate::state::AppState;
 use crate::view::{CreatedToken, ScopeName, TokenView};
@@ -115,7 +115,7 @@ pub(crate) async fn revoke(
     State(state): State<AppState>,
     context: RequestContext,
     signed: Signed,
-    Path(id): Path<String>,
+    Named(id): Named,
     NoBody: NoBody,
 ) -> ApiResult<StatusCode> {
     let id = TokenId::parse(&id).map_err(|_| AuthError::TokenNotFound)?;

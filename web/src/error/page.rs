@@ -4,9 +4,23 @@ use super::ProblemDetail;
 
 const PAGE: &str = include_str!("page.html");
 
-/// Returns the page.
-pub(super) fn write(problem: &ProblemDetail) -> String {
-    PAGE.replace("{message}", &escape(&problem.message))
+/// What browsers are told of the page: its own style sheet and nothing else. Our own pages may frame
+/// it, because an editor's frame passes this way to sign in and should say why it does not arrive.
+pub(super) const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; \
+                                 frame-ancestors 'self'; base-uri 'none'; form-action 'none'";
+
+/// Returns the page. It loads its address again after `reload` seconds, when that is given.
+pub(super) fn write(problem: &ProblemDetail, reload: Option<u64>) -> String {
+    let (refresh, waiting) = match reload {
+        None => (String::new(), String::new()),
+        Some(seconds) => (
+            format!("<meta http-equiv=\"refresh\" content=\"{seconds}\">\n"),
+            format!("<p role=\"status\">Trying again in {seconds} s, and until it works.</p>\n"),
+        ),
+    };
+    PAGE.replace("{refresh}", &refresh)
+        .replace("{waiting}", &waiting)
+        .replace("{message}", &escape(&problem.message))
         .replace(
             "{hint}",
             &escape(problem.hint.as_deref().unwrap_or_default()),
@@ -34,17 +48,37 @@ fn escape(text: &str) -> String {
 mod tests {
     use super::*;
 
+    fn problem(message: &str, hint: &str, request_id: &str) -> ProblemDetail {
+        ProblemDetail {
+            code: "x",
+            message: message.to_owned(),
+            hint: Some(hint.to_owned()),
+            request_id: request_id.to_owned(),
+        }
+    }
+
     #[test]
     fn texts_cannot_become_markup() {
-        let page = write(&ProblemDetail {
-            code: "x",
-            message: "<script>{hint}".to_owned(),
-            hint: Some("a & b".to_owned()),
-            request_id: "\"1\"".to_owned(),
-        });
+        let page = write(&problem("<script>{hint}", "a & b", "\"1\""), None);
         assert!(page.contains("&lt;script&gt;&#123;hint}"), "{page}");
         assert!(
             page.contains("a &amp; b") && page.contains("&quot;1&quot;"),
+            "{page}"
+        );
+    }
+
+    #[test]
+    fn only_what_passes_is_loaded_again() {
+        let away = problem("The database does not answer.", "Editors go on.", "1");
+        let page = write(&away, Some(5));
+        assert!(
+            page.contains("<meta http-equiv=\"refresh\" content=\"5\">"),
+            "{page}"
+        );
+        assert!(page.contains("Trying again in 5 s"), "{page}");
+        let page = write(&away, None);
+        assert!(
+            !page.contains("refresh") && !page.contains("Trying"),
             "{page}"
         );
     }

@@ -77,6 +77,25 @@ impl<T: DeserializeOwned> FromRequestParts<AppState> for Query<T> {
     }
 }
 
+/// The part of the address that names something, as text.
+#[derive(Debug)]
+pub(crate) struct Named(pub(crate) String);
+
+impl FromRequestParts<AppState> for Named {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> ApiResult<Self> {
+        axum::extract::Path::from_request_parts(parts, state)
+            .await
+            .map(|axum::extract::Path(text)| Self(text))
+            // Percent-encoded bytes that are no text.
+            .map_err(|rejection| {
+                let reason = cut(&crate::error::describe(&rejection));
+                ApiError::invalid_request(format!("The address is not understood: {reason}."))
+            })
+    }
+}
+
 fn demand_json(headers: &HeaderMap) -> ApiResult<()> {
     let value = headers
         .get(header::CONTENT_TYPE)

@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 
-use axum::extract::{FromRequestParts, Path};
+use axum::extract::FromRequestParts;
 use http::StatusCode;
 use http::request::Parts;
 use kalpana_auth::Authenticated;
@@ -11,6 +11,7 @@ use kalpana_domain::id::WorkspaceId;
 use kalpana_domain::user::Scope;
 use kalpana_domain::workspace::Workspace;
 
+use super::body::Named;
 use super::who::CurrentUser;
 use crate::error::{ApiError, ApiResult};
 use crate::state::AppState;
@@ -81,7 +82,7 @@ impl<P: Purpose> FromRequestParts<AppState> for WorkspaceFor<P> {
         let user = CurrentUser::from_request_parts(parts, state).await?;
         user.demand(P::SCOPE)?;
         let by = user.0;
-        let Path(id) = Path::<String>::from_request_parts(parts, state)
+        let Named(id) = Named::from_request_parts(parts, state)
             .await
             .map_err(|_| ApiError::workspace_not_found())?;
         let id = WorkspaceId::parse(&id).map_err(|_| ApiError::workspace_not_found())?;

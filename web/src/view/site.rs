@@ -6,11 +6,18 @@ use utoipa::ToSchema;
 
 use super::workspace::{EgressName, SizeName};
 
-/// That the API answers.
+/// That the API answers, and whether what it needs does.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Health {
-    /// Always `ok`.
+    /// Always `ok`: the API answers.
     pub(crate) status: &'static str,
+    /// Whether the database answers: `ok`, or `away` while signing in and changes wait. A few
+    /// seconds old.
+    #[schema(example = "ok")]
+    pub(crate) database: &'static str,
+    /// Whether changes of workspaces are carried out: `ok`, or `away` while they wait.
+    #[schema(example = "ok")]
+    pub(crate) orchestrator: &'static str,
 }
 
 /// What anybody may know of the site: what the pages need before somebody signs in.

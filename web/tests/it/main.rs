@@ -6,10 +6,13 @@
 mod access;
 mod accounts;
 mod connect;
+mod elsewhere;
 mod events;
+mod hostile_input;
 mod input;
 mod openapi;
 mod orchestrator;
+mod outage;
 mod pages;
 mod sign_out;
 mod support;

@@ -137,6 +137,8 @@ async fn refusals_keep_their_meaning_and_failures_their_secrets() {
             (400, "invalid_request"),
         ),
         ((503, "store_unavailable", "x"), (503, "store_unavailable")),
+        ((503, "store_frozen", "secret:db"), (503, "store_frozen")),
+        ((503, "store_moved", "secret:db"), (503, "store_frozen")),
         ((503, "overloaded", "x"), (503, "overloaded")),
         ((500, "internal", "secret /var/lib/path"), (500, "internal")),
         ((418, "new_code", "secret /var/lib/path"), (500, "internal")),

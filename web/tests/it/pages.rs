@@ -28,10 +28,13 @@ async fn every_answer_tells_browsers_what_to_forbid() {
             "{path}"
         );
         let policy = answer.header("content-security-policy").unwrap();
-        assert!(
-            policy.contains("frame-ancestors 'none'"),
-            "{path}: {policy}"
-        );
+        // An editor's frame passes `/auth/workspace` on its way, and may say why it got no further.
+        let framed_by = if path == "/auth/workspace" {
+            "frame-ancestors 'self'"
+        } else {
+            "frame-ancestors 'none'"
+        };
+        assert!(policy.contains(framed_by), "{path}: {policy}");
         assert!(!policy.contains("unsafe-eval"), "{path}: {policy}");
         let scripts = policy
             .split("; ")
@@ -95,10 +98,9 @@ async fn the_first_page_is_there_and_other_paths_are_honest_about_not_being() {
 async fn calls_that_do_not_exist_say_so_in_json() {
     let site = Site::start().await;
     let stranger = site.stranger();
-    assert_eq!(
-        stranger.get("/api/health").await.json(),
-        serde_json::json!({"status": "ok"})
-    );
+    let health = stranger.get("/api/health").await.json();
+    assert_eq!(health["status"], "ok");
+    assert_eq!(health["database"], "ok");
     for path in [
         "/api",
         "/api/",

@@ -7,12 +7,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kalpana_config::Config;
+use kalpana_config::{Config, Secret};
 use kalpana_domain::clock::SystemClock;
 use kalpana_domain::workspace::Egress;
 use kalpana_link::{InternalToken, PeerPolicy};
-use kalpana_store::Store;
-use kalpana_store::sqlite::{OpenMode, SqliteStore};
+use kalpana_store::{OpenMode, Store};
+use kalpana_test_mongodb::Database;
 use kalpana_web::{Dependencies, WebPeers};
 use serde_json::json;
 use tokio::sync::watch;
@@ -33,6 +33,14 @@ pub(crate) async fn in_time<T>(awaited: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, awaited)
         .await
         .expect("in time")
+}
+
+/// Returns the settings of a store in MongoDB.
+pub(crate) fn mongodb(uri: &str, database: &str) -> kalpana_config::Store {
+    let mut settings = kalpana_config::Store::default();
+    settings.mongodb.uri = Some(Secret::new(uri.to_owned()));
+    settings.mongodb.database = database.to_owned();
+    settings
 }
 
 /// One site.
@@ -62,8 +70,10 @@ impl Site {
         let site = kalpana_config::Site::resolve(&config, false, None).unwrap();
         std::fs::create_dir_all(&site.run_dir).unwrap();
         std::fs::create_dir_all(site.store_path().parent().unwrap()).unwrap();
-        let store = SqliteStore::open(site.store_path(), &config.store, OpenMode::Migrate).await;
-        let store: Store = Arc::new(store.unwrap());
+        let registry = prometheus::Registry::new();
+        let (settings, path) = (&config.store, site.store_path());
+        let store = kalpana_store::open(settings, path, OpenMode::Migrate, &registry);
+        let store = store.await.unwrap();
         let token = InternalToken::generate();
         let orchestrator = Orchestrator::start(&site, store.clone(), &token);
         let mut started = Self {
@@ -78,6 +88,19 @@ impl Site {
         };
         started.start_web().await;
         started
+    }
+
+    /// Starts a site on a MongoDB database.
+    pub(crate) async fn start_on(database: &Database) -> Self {
+        let settings = mongodb(database.uri(), database.name());
+        Self::start_with(|config| config.store = settings).await
+    }
+
+    /// Starts another site on this one's store, as a second machine of it would be.
+    pub(crate) async fn start_beside(&self) -> Self {
+        let mut settings = self.config.store.clone();
+        settings.path = Some(self.site.store_path().to_owned());
+        Self::start_with(|config| config.store = settings).await
     }
 
     /// Starts the web service, and waits until it is ready.

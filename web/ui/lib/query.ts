@@ -20,6 +20,23 @@ export function onApiFailure(cause: unknown): void {
   navigate.replace(signInPath(window.location));
 }
 
+/** How soon to ask again where the server did not say. */
+const ASK_AGAIN_SECONDS = 3;
+
+/** Longest wait before asking again, whatever the server said. */
+const LONGEST_WAIT_SECONDS = 30;
+
+/**
+ * How long to wait, in milliseconds, before asking again for what could not be had; `false` when
+ * asking again is of no use. So a page goes on by itself when the database is back.
+ */
+export function askAgainAfter(cause: unknown): number | false {
+  const error = asApiError(cause);
+  if (!error.isTransient) return false;
+  const seconds = error.retryAfterSeconds ?? ASK_AGAIN_SECONDS;
+  return Math.min(Math.max(seconds, 1), LONGEST_WAIT_SECONDS) * 1000;
+}
+
 /** Makes the cache of server state. One per page load. */
 export function makeQueryClient(): QueryClient {
   return new QueryClient({
@@ -31,6 +48,7 @@ export function makeQueryClient(): QueryClient {
         networkMode: "always",
         // A refusal stays one; only a server that is away is asked again.
         retry: (failures, cause) => failures < 2 && asApiError(cause).isTransient,
+        refetchInterval: ({ state }) => (state.status === "error" ? askAgainAfter(state.error) : false),
         retryDelay: (attempt) => Math.min(600 * 2 ** attempt, 5_000),
       },
       // "Offline" is the browser's guess, and wrong for a server on this very machine.

@@ -1,10 +1,11 @@
+import { QueryObserver } from "@tanstack/react-query";
 import { describe, expect, it, vi } from "vitest";
 
 import { api, unwrap } from "@/lib/api/client";
 import { everyPage } from "@/lib/api/pages";
 import { ApiError, asApiError, retryAfterSeconds } from "@/lib/api/error";
 import { navigate } from "@/lib/navigate";
-import { keys, makeQueryClient, onApiFailure } from "@/lib/query";
+import { askAgainAfter, keys, makeQueryClient, onApiFailure } from "@/lib/query";
 import { json, refusal, serve } from "./fixtures";
 
 describe("unwrap", () => {
@@ -104,4 +105,44 @@ it("reads Retry-After as seconds or as a date", () => {
 
 it("has a shape for whatever was thrown", () => {
   expect(asApiError(new TypeError("x"))).toMatchObject({ code: "unexpected" });
+});
+
+describe("while the database is away", () => {
+  const away = (wait?: number) => new ApiError("store_unavailable", "The database does not answer.", 503, undefined, undefined, wait);
+
+  it("asks again when the server said to, within reason", () => {
+    expect(askAgainAfter(away(2))).toBe(2_000);
+    expect(askAgainAfter(away())).toBe(3_000);
+    expect(askAgainAfter(away(0))).toBe(1_000);
+    expect(askAgainAfter(away(600))).toBe(30_000);
+    expect(askAgainAfter(new ApiError("workspace_not_found", "There is no such workspace.", 404))).toBe(false);
+  });
+
+  it("tells it from other failures, and signs nobody out", () => {
+    expect(away().isDatabaseAway).toBe(true);
+    expect(away().isSignedOut).toBe(false);
+    expect(new ApiError("orchestrator_unavailable", "X.", 503).isDatabaseAway).toBe(false);
+  });
+
+  it("goes on by itself when it is back", async () => {
+    vi.useFakeTimers();
+    try {
+      let isAway = true;
+      const asked = vi.fn(() => (isAway ? Promise.reject(away(2)) : Promise.resolve("here")));
+      const client = makeQueryClient();
+      const observer = new QueryObserver(client, { queryKey: ["x"], queryFn: asked, retry: false });
+      const stop = observer.subscribe(() => undefined);
+      await vi.advanceTimersByTimeAsync(5_000);
+      expect(observer.getCurrentResult().status).toBe("error");
+      isAway = false;
+      await vi.advanceTimersByTimeAsync(2_500);
+      expect(observer.getCurrentResult().data).toBe("here");
+      const count = asked.mock.calls.length;
+      await vi.advanceTimersByTimeAsync(30_000);
+      expect(asked).toHaveBeenCalledTimes(count);
+      stop();
+    } finally {
+      vi.useRealTimers();
+    }
+  });
 });

@@ -103,6 +103,7 @@ function SignInError({ error }: { error: ApiError }) {
   }
   if (wait === undefined) return <FormError error={error} />;
   const left = Math.max(0, wait * 1000 - (now - since));
+  const next = left === 0 ? "You can try again now." : `Try again in ${duration(Math.ceil(left / 1000) * 1000)}.`;
   return (
     <FormError
       error={
@@ -110,7 +111,8 @@ function SignInError({ error }: { error: ApiError }) {
           error.code,
           error.message,
           error.status,
-          left === 0 ? "You can try again now." : `Try again in ${duration(Math.ceil(left / 1000) * 1000)}.`,
+          // What goes on meanwhile is worth knowing.
+          error.isDatabaseAway && error.hint !== undefined ? `${error.hint} ${next}` : next,
           error.requestId,
         )
       }

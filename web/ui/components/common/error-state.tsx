@@ -1,10 +1,13 @@
-import { CircleAlert } from "lucide-react";
+import { CircleAlert, Database } from "lucide-react";
 
 import { Alert } from "@/components/ui/alert";
 import { Button } from "@/components/ui/button";
 import type { ApiError } from "@/lib/api/error";
 
-/** What went wrong, for where something else should stand: sentence, next step, code. */
+/**
+ * What went wrong, for where something else should stand: sentence, next step, code. What passes by
+ * itself is asked for again by itself (see `lib/query.ts`), and the page says so.
+ */
 export function ErrorState({
   error,
   onRetry,
@@ -14,14 +17,18 @@ export function ErrorState({
   onRetry?: () => void;
   isRetrying?: boolean;
 }) {
+  const Icon = error.isDatabaseAway ? Database : CircleAlert;
   return (
     <div role="alert" className="mx-auto flex max-w-sm flex-col items-center py-12 text-center">
       <span className="grid size-10 place-items-center rounded-full bg-destructive-surface text-destructive">
-        <CircleAlert aria-hidden="true" className="size-5" />
+        <Icon aria-hidden="true" className="size-5" />
       </span>
       <p className="mt-4 font-medium text-balance">{error.message}</p>
       {error.hint !== undefined && (
         <p className="mt-1.5 text-sm leading-relaxed text-pretty text-muted-foreground">{error.hint}</p>
+      )}
+      {error.isTransient && (
+        <p className="mt-1.5 text-sm text-muted-foreground">This page goes on by itself when it is back.</p>
       )}
       <ErrorCode error={error} className="mt-3" />
       {onRetry !== undefined && (

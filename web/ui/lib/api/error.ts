@@ -25,6 +25,11 @@ export class ApiError extends Error {
     return this.status === 401 && this.code !== "wrong_credentials";
   }
 
+  /** Whether the database does not answer, or takes no changes while it is moved. */
+  get isDatabaseAway(): boolean {
+    return this.code === "store_unavailable" || this.code === "store_frozen";
+  }
+
   /** Whether trying again, unchanged, may succeed. */
   get isTransient(): boolean {
     return this.status === 0 || this.status === 502 || this.status === 503 || this.status === 504;

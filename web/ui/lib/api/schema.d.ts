@@ -134,7 +134,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Says that the API answers */
+        /** Says that the API answers, and which part of the site does not */
         get: {
             parameters: {
                 query?: never;
@@ -850,9 +850,20 @@ export interface components {
             /** @description What happened. May quote what a program in the container said: to be shown as text. */
             message: string;
         };
-        /** @description That the API answers. */
+        /** @description That the API answers, and whether what it needs does. */
         Health: {
-            /** @description Always `ok`. */
+            /**
+             * @description Whether the database answers: `ok`, or `away` while signing in and changes wait. A few
+             *     seconds old.
+             * @example ok
+             */
+            database: string;
+            /**
+             * @description Whether changes of workspaces are carried out: `ok`, or `away` while they wait.
+             * @example ok
+             */
+            orchestrator: string;
+            /** @description Always `ok`: the API answers. */
             status: string;
         };
         /** @description One line of a workspace's log. */
