@@ -1,9 +1,10 @@
 //! The store contract: what a backend promises, in enough words to write another one from.
 //!
 //! The traits are in [`repository`](crate::repository) and [`transfer`](crate::transfer); each
-//! method says what it does. This page says what holds for all of them. `tests/story.rs`,
-//! `tests/model.rs` and `tests/writers.rs` hold every backend to it through the traits alone: a
-//! backend that passes them and keeps "Durability" is one.
+//! method says what it does. This page says what holds for all of them. `tests/story` holds every
+//! backend to it through the traits alone, by chapters, by a model and by writers that get into
+//! each other's way; `tests/mover` moves everything between any two. A backend that passes them and
+//! keeps "Durability" is one.
 //!
 //! # Atomicity
 //! A method happens wholly or not at all, its audit event included. No reader sees half of it, no

@@ -7,7 +7,7 @@
 //! is what `kalpana migrate` moves everything with.
 //!
 //! To add a repository: its trait in `repository.rs`, its file in each backend, its part of
-//! `tests/story.rs`, its records in `transfer/record.rs`.
+//! `tests/story`, its records in `transfer/record.rs`.
 //!
 //! Each operation is atomic and durable when it returns, and writes its audit event in its own
 //! transaction: there is no way to change something without the log saying so.
