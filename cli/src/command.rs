@@ -58,7 +58,7 @@ enum Command {
     /// Administer the site on the machine it runs on
     #[command(subcommand)]
     Admin(admin::Command),
-    /// Move everything that is remembered from one place to another
+    // Its help is above its arguments.
     Migrate(migrate::Migrate),
     /// Check and show the configuration
     #[command(subcommand)]

@@ -81,12 +81,18 @@ impl Migrate {
         }
         let source = open_source(&from, &config).await?;
         if self.dry_run {
-            return self.tell_plan(&config, &source, to).await;
+            return self.tell_plan(&config, &from, &source, to).await;
         }
-        self.carry_out(&config, source, to).await
+        self.carry_out(&config, &from, source, to).await
     }
 
-    async fn carry_out(&self, config: &Config, source: Opened, to: &Place) -> anyhow::Result<()> {
+    async fn carry_out(
+        &self,
+        config: &Config,
+        from: &Place,
+        source: Opened,
+        to: &Place,
+    ) -> anyhow::Result<()> {
         let stop = shutdown_on_signal()?;
         let destination = to.open(config, OpenMode::Receive).await?;
         let _turn = take_turn(&destination.store).await?;
@@ -101,15 +107,21 @@ impl Migrate {
         );
         let moved = mover.run(&|event| display.show(&event), &stop).await;
         display.end();
-        let summary = moved.map_err(|error| words::explain(error, &source.name))?;
+        let summary = moved.map_err(|error| words::explain(error, from))?;
         let answer = answer(&summary, &source.name, &destination.name, config, to);
         output::answer(self.format, &answer, |_| {
             words::summary(&summary, &source.name, &destination.name)
-                + &words::what_now(config, to, &source.name)
+                + &words::what_now(config, to, from)
         })
     }
 
-    async fn tell_plan(&self, config: &Config, source: &Opened, to: &Place) -> anyhow::Result<()> {
+    async fn tell_plan(
+        &self,
+        config: &Config,
+        from: &Place,
+        source: &Opened,
+        to: &Place,
+    ) -> anyhow::Result<()> {
         let destination = to.look(config).await?;
         let name = match &destination {
             Some(opened) => opened.name.clone(),
@@ -118,7 +130,7 @@ impl Migrate {
         let store = destination.as_ref().map(|opened| &opened.store);
         let plan = mover::plan(&source.store, store, &name)
             .await
-            .map_err(|error| words::explain(error, &source.name))?;
+            .map_err(|error| words::explain(error, from))?;
         let collections: Vec<_> = plan
             .collections
             .iter()
@@ -175,7 +187,12 @@ impl Migrate {
             if self.dry_run {
                 format!("{} would take changes again; nothing was changed", old.name)
             } else {
-                format!("{} takes changes again", old.name) + &words::what_to_set(config, from)
+                format!(
+                    "{} takes changes again\n\nKalpana uses it with these settings; restart it if \
+                     it has others (variables and flags win over the file):\n{}",
+                    old.name,
+                    words::settings(config, from)
+                )
             }
         })
     }

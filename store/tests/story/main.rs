@@ -70,9 +70,14 @@ macro_rules! compare_with_model {
 }
 
 compare_with_model! {
-    sqlite_1: sqlite, 0, 1000;
-    sqlite_2: sqlite, 1_000_000, 1000;
-    mongodb_1: mongodb, 2_000_000, 100;
-    mongodb_2: mongodb, 3_000_000, 100;
-    mongodb_3: mongodb, 4_000_000, 100;
+    sqlite_1: sqlite, 0, 500;
+    sqlite_2: sqlite, 1_000_000, 500;
+    sqlite_3: sqlite, 2_000_000, 500;
+    sqlite_4: sqlite, 3_000_000, 500;
+    mongodb_1: mongodb, 4_000_000, 50;
+    mongodb_2: mongodb, 5_000_000, 50;
+    mongodb_3: mongodb, 6_000_000, 50;
+    mongodb_4: mongodb, 7_000_000, 50;
+    mongodb_5: mongodb, 8_000_000, 50;
+    mongodb_6: mongodb, 9_000_000, 50;
 }

@@ -62,7 +62,6 @@ nothing was changed; run the same without --dry-run to do it
     for line in [
         format!("moved 9 records from {from} to {to} in "),
         format!("path = \"{}\"", path.display()),
-        "and take store.mongodb.uri away".to_owned(),
         "restart it".to_owned(),
         format!("kalpana migrate --reinstate --from {from}"),
     ] {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use nix::sys::signal::{Signal, kill};
@@ -191,12 +191,33 @@ impl Server {
         Ok(())
     }
 
-    /// Makes it keep silent: it accepts connections and answers nothing.
+    /// Makes it keep silent: it accepts connections and answers nothing. When this returns all of
+    /// its threads stand still, so that not even an answer under way comes out.
     ///
     /// # Errors
-    /// If it does not run.
+    /// If it does not run, or does not stand still.
     pub fn hold(&self) -> anyhow::Result<()> {
-        self.signal(Signal::SIGSTOP)
+        self.signal(Signal::SIGSTOP)?;
+        let deadline = Instant::now() + START_LIMIT;
+        while !self.stands_still()? {
+            anyhow::ensure!(Instant::now() < deadline, "the server does not stand still");
+            std::thread::yield_now();
+        }
+        Ok(())
+    }
+
+    fn stands_still(&self) -> anyhow::Result<bool> {
+        let process = self.process.as_ref().context("the server runs")?;
+        let tasks = format!("/proc/{}/task", process.id().context("it lives")?);
+        for task in std::fs::read_dir(tasks)? {
+            let stat = std::fs::read_to_string(task?.path().join("stat"))?;
+            // The state comes after the name, which is in parentheses and may hold any.
+            let state = stat.rsplit(')').next().unwrap_or_default().trim_start();
+            if !state.starts_with('T') {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Lets it go on.

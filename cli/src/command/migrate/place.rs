@@ -92,13 +92,31 @@ impl Place {
         }
     }
 
+    /// Returns what a shell passes on as this place, without a password.
+    pub(super) fn argument(&self) -> String {
+        let text = match self {
+            Self::Sqlite(path) => format!("sqlite:{}", path.display()),
+            Self::Mongodb(uri) => without_password(uri.expose()),
+        };
+        let is_plain = text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"/:._,+-".contains(&byte));
+        if is_plain {
+            text
+        } else {
+            format!("'{}'", text.replace('\'', "'\\''"))
+        }
+    }
+
     /// Returns the settings below `store` that name this place, and the value of each; none is for
     /// a setting to take away.
     pub(super) fn settings(&self, config: &Config) -> Vec<(&'static str, Option<String>)> {
         match self {
             Self::Sqlite(path) => {
                 let path = Some(path.display().to_string());
-                vec![("path", path), ("mongodb.uri", None)]
+                let other = config.store.mongodb.uri.as_ref();
+                let removal = other.map(|_| ("mongodb.uri", None));
+                [("path", path)].into_iter().chain(removal).collect()
             }
             Self::Mongodb(uri) => vec![
                 ("mongodb.uri", Some(without_password(uri.expose()))),
@@ -259,5 +277,7 @@ mod tests {
         );
         assert!(place.has_user());
         assert_eq!(without_password("mongodb://h/a@b"), "mongodb://h/a@b");
+        let argument = "'mongodb://h1:27017,h2/?replicaSet=rs0'";
+        assert_eq!(place.argument(), argument);
     }
 }

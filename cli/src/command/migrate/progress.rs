@@ -119,10 +119,9 @@ fn line(event: &Progress) -> Option<String> {
         Progress::Frozen => "froze the source: changes wait, reading goes on",
         Progress::Verified(moved) => {
             return Some(format!(
-                "verified {}: {}, sha256 {}",
+                "verified {}: {}, the same on both sides",
                 moved.collection.name(),
-                words::number(moved.count),
-                words::hexadecimal(&moved.digest)
+                words::number(moved.count)
             ));
         }
         Progress::Thawed { is_lifted: true } => "thawed the source: it takes changes again",

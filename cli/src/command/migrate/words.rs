@@ -65,8 +65,7 @@ pub(super) fn summary(summary: &Summary, from: &str, to: &str) -> String {
         })
         .collect();
     format!(
-        "moved {} records from {from} to {to} in {:.1} s; changes waited {:.1} s\n\
-         the same on both sides:\n\n{}\n",
+        "moved {} records from {from} to {to} in {:.1} s; changes waited {:.1} s\n\n{}\n",
         number(total),
         summary.took.as_secs_f64(),
         summary.frozen_for.as_secs_f64(),
@@ -75,20 +74,20 @@ pub(super) fn summary(summary: &Summary, from: &str, to: &str) -> String {
 }
 
 /// Says what must be done after a move, and what until then.
-pub(super) fn what_now(config: &Config, to: &Place, from: &str) -> String {
+pub(super) fn what_now(config: &Config, to: &Place, from: &Place) -> String {
     format!(
-        "{}\n\nUntil then Kalpana reads the old place and refuses changes.\n\
+        "\nNow give Kalpana these settings and restart it (variables and flags win over the file):\n\
+         {}\n\nUntil then Kalpana reads the old place and refuses changes.\n\
          The old place keeps what it has; to use it again instead:\n\n    \
-         kalpana migrate --reinstate --from {from}",
-        what_to_set(config, to)
+         kalpana migrate --reinstate --from {}",
+        settings(config, to),
+        from.argument()
     )
 }
 
-/// Says which settings name a place.
-pub(super) fn what_to_set(config: &Config, place: &Place) -> String {
-    let mut text =
-        "\nNow give Kalpana these settings and restart it (variables and flags win over the file):\n"
-            .to_owned();
+/// Lists the settings that name a place.
+pub(super) fn settings(config: &Config, place: &Place) -> String {
+    let mut text = String::new();
     let mut section = "";
     let mut removals = Vec::new();
     for (key, value) in place.settings(config) {
@@ -109,7 +108,7 @@ pub(super) fn what_to_set(config: &Config, place: &Place) -> String {
     for key in removals {
         let _ = write!(
             text,
-            "\n\nand take store.{key} away, also KALPANA_STORE__MONGODB__URI"
+            "\n\nand take store.{key} away (in the environment: KALPANA_STORE__MONGODB__URI)"
         );
     }
     if place.has_user() {
@@ -188,7 +187,8 @@ pub(super) fn news(counts: &[(Collection, u64, u64)], new: &str) -> String {
 }
 
 /// Adds the next step to an error.
-pub(super) fn explain(error: MoveError, from: &str) -> anyhow::Error {
+pub(super) fn explain(error: MoveError, from: &Place) -> anyhow::Error {
+    let from = from.argument();
     let again = "the source takes changes; the same command again goes on where this stopped";
     let hint = match &error {
         MoveError::SameStore => {
