@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use governor::Quota;
 use governor::clock::{Clock, DefaultClock, Reference};
+use kalpana_domain::network::visitor;
 use kalpana_domain::user::EmailAddress;
 use refund::Limiter;
 
@@ -231,17 +232,9 @@ fn pause_after(failures: u32) -> Duration {
     }
 }
 
-/// Returns what stands for one visitor: an IPv4 address, or an IPv6 network of 64 bits. An IPv4
-/// address written as IPv6 is the IPv4 address; no address is one visitor.
+/// Returns who an attempt comes from; no address is one visitor.
 fn network(address: Option<IpAddr>) -> IpAddr {
-    match address.map(|address| address.to_canonical()) {
-        Some(IpAddr::V6(address)) => {
-            let bits = address.to_bits() & (u128::MAX << 64);
-            IpAddr::V6(Ipv6Addr::from_bits(bits))
-        }
-        Some(address) => address,
-        None => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
-    }
+    address.map_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED), visitor)
 }
 
 #[cfg(test)]

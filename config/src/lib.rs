@@ -28,7 +28,7 @@ pub use section::telemetry::Telemetry;
 pub use section::web::Web;
 pub use site::Site;
 pub use source::LoadError;
-pub use units::{ByteSize, Span};
+pub use units::{ByteSize, Network, Span};
 pub use validate::{Problem, Problems};
 
 /// Everything an operator may set.

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::net::IpAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -109,6 +110,37 @@ impl fmt::Display for ByteSize {
     }
 }
 
+/// A network in CIDR notation; an address alone is a network of one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Network(ipnet::IpNet);
+
+impl Network {
+    /// Tells whether an address is in it.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        self.0.contains(&address)
+    }
+}
+
+impl FromStr for Network {
+    type Err = InvalidUnit;
+    fn from_str(text: &str) -> Result<Self, InvalidUnit> {
+        let address = text.parse::<IpAddr>().map(ipnet::IpNet::from);
+        address
+            .or_else(|_| text.parse())
+            .map(|network| Self(network.trunc()))
+            .map_err(|_| InvalidUnit {
+                expected: "an address or a network such as \"10.0.0.0/8\" or \"2001:db8::/32\"",
+                text: text.chars().take(60).collect(),
+            })
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
 macro_rules! written_as_text {
     ($type:ident, $example:literal) => {
         impl Serialize for $type {
@@ -138,6 +170,7 @@ macro_rules! written_as_text {
 
 written_as_text!(Span, "15m");
 written_as_text!(ByteSize, "2GiB");
+written_as_text!(Network, "10.0.0.0/8");
 
 #[cfg(test)]
 mod tests {
@@ -150,6 +183,20 @@ mod tests {
         }
         for text in ["0B", "1B", "64KiB", "512MiB", "2GiB", "3TiB"] {
             assert_eq!(text.parse::<ByteSize>().expect(text).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn a_network_is_an_address_or_in_cidr_notation() {
+        for (text, shown) in [
+            ("10.1.2.3/8", "10.0.0.0/8"),
+            ("192.0.2.1", "192.0.2.1/32"),
+            ("2001:db8::/32", "2001:db8::/32"),
+        ] {
+            assert_eq!(text.parse::<Network>().expect(text).to_string(), shown);
+        }
+        for text in ["", "10.0.0.0/33", "10.0.0", "example.com", "0.0.0.0/0/0"] {
+            assert!(text.parse::<Network>().is_err(), "{text:?}");
         }
     }
 

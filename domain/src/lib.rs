@@ -11,6 +11,7 @@ pub mod audit;
 pub mod clock;
 pub mod id;
 pub mod lifecycle;
+pub mod network;
 pub mod organization;
 pub mod quota;
 pub mod repository;

@@ -20,6 +20,9 @@ pub fn write(session: &ServerSession, request: &RequestContext, status: u16, dur
     let head = session.req_header();
     let path = shorten(head.uri.path());
     let milliseconds = duration.as_secs_f64() * 1000.0;
+    let tls = session
+        .digest()
+        .and_then(|digest| digest.ssl_digest.as_ref());
     let (kind, method) = (request.kind.as_str(), head.method.as_str());
     tracing::info!(
         target: TARGET,
@@ -36,6 +39,8 @@ pub fn write(session: &ServerSession, request: &RequestContext, status: u16, dur
             http = if session.is_http2() { 2 } else { 1 },
             upgraded = session.was_upgraded(),
             denied = request.denied,
+            upstream_ms = request.upstream_took.map(|took| took.as_secs_f64() * 1000.0),
+            tls = tls.map(|tls| tls.version.as_ref()),
             client.address = request.client.map(tracing::field::display),
         },
         "{method} {path} {status} {kind} {milliseconds:.1}ms"

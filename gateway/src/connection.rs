@@ -21,9 +21,6 @@ use pingora_core::protocols::{
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
-/// Longest time from the first byte of a request to the end of its head.
-const HEAD_LIMIT: Duration = Duration::from_secs(30);
-
 tokio::task_local! {
     /// The stage of the connection that the running task serves. Only HTTP/1 requests are served
     /// by their connection's own task, and only they need it.
@@ -72,6 +69,8 @@ pub async fn with_stage<F: Future>(stage: Arc<Stage>, serve: F) -> F::Output {
 pub struct Connection<S> {
     stream: S,
     stage: Arc<Stage>,
+    /// Longest time from the first byte of a request to the end of its head.
+    head_limit: Duration,
     deadline: Pin<Box<Sleep>>,
     /// The stage that the deadline was set for.
     timed: u8,
@@ -80,12 +79,14 @@ pub struct Connection<S> {
 }
 
 impl<S: IO> Connection<S> {
-    /// Wraps `stream`, whose first byte must come within `first_byte`.
-    pub fn new(stream: S, first_byte: Duration) -> (Self, Arc<Stage>) {
+    /// Wraps `stream`, whose first byte must come within `first_byte`, and each request's head
+    /// within `head_limit` of its own first byte.
+    pub fn new(stream: S, first_byte: Duration, head_limit: Duration) -> (Self, Arc<Stage>) {
         let stage = Arc::new(Stage::default());
         let connection = Self {
             stream,
             stage: Arc::clone(&stage),
+            head_limit,
             deadline: Box::pin(tokio::time::sleep(first_byte)),
             timed: SILENT,
             is_new: true,
@@ -99,7 +100,9 @@ impl<S: IO> Connection<S> {
         if stage != self.timed {
             self.timed = stage;
             if stage == HEAD {
-                self.deadline.as_mut().reset(Instant::now() + HEAD_LIMIT);
+                self.deadline
+                    .as_mut()
+                    .reset(Instant::now() + self.head_limit);
             }
         }
         let is_timed = stage == HEAD || (stage == SILENT && self.is_new);

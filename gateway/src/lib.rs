@@ -1,7 +1,8 @@
 //! Every outside request: TLS, routing, authorisation, proxying.
 //!
-//! The story of a request. [`listener`] accepts the connection, shakes hands with the certificate
-//! that `kalpana-certs` serves, and gives it to Pingora wrapped as a [`connection`] that keeps the
+//! The story of a request. [`listener`] accepts the connection, reads from load balancers that are
+//! trusted whose it is ([`proxy_protocol`]), lets it in if [`admission`] does, shakes hands with the
+//! certificate that `kalpana-certs` serves, and gives it to Pingora wrapped as a [`connection`] that keeps the
 //! time. For each request on it [`proxy`] goes through Pingora's phases: [`host`] says whether the
 //! control plane or a workspace is meant; [`authenticate`] reads the workspace host's own session;
 //! [`authorize`] makes a [`authorize::Permit`] of it, or says why not, in which case [`respond`]
@@ -19,9 +20,11 @@
 #![warn(missing_debug_implementations)]
 
 pub mod access_log;
+pub mod admission;
 pub mod authenticate;
 pub mod authorize;
 pub mod callback;
+pub mod client;
 pub mod connection;
 pub mod error;
 pub mod headers;
@@ -32,6 +35,8 @@ pub mod live;
 pub mod metrics;
 pub mod plain;
 pub mod proxy;
+pub mod proxy_protocol;
+pub mod rate;
 pub mod request;
 pub mod respond;
 pub mod routes;

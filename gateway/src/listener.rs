@@ -17,11 +17,15 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+use crate::admission::Admission;
+use crate::client::TrustedProxies;
 use crate::connection::{self, Connection};
 use crate::error::Error;
 use crate::metrics::{Metrics, Open};
+use crate::proxy_protocol;
 
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 1024;
@@ -87,8 +91,30 @@ pub struct Deadlines {
     pub handshake: Duration,
     /// Longest wait for the first byte after it.
     pub first_byte: Duration,
+    /// Longest time from a request's first byte to the end of its head.
+    pub head: Duration,
     /// How long open connections may go on after shutdown.
     pub drain: Duration,
+}
+
+/// Who gets in, and how it is told who that is.
+#[derive(Debug, Clone)]
+pub struct Entrance {
+    /// Caps by visitor.
+    pub admission: Arc<Admission>,
+    /// Proxies that carry many visitors, for whom the caps do not hold.
+    pub trusted: TrustedProxies,
+    /// Load balancers that say whose connection they pass on.
+    pub announcing: TrustedProxies,
+}
+
+/// What every connection is served with.
+struct Service<A> {
+    acceptor: Acceptor,
+    app: Arc<A>,
+    deadlines: Deadlines,
+    entrance: Entrance,
+    metrics: Metrics,
 }
 
 /// Accepts TLS connections and serves them with `app` until `shutdown`, then lets what is open end
@@ -98,12 +124,19 @@ pub async fn serve<A>(
     config: ServerConfig,
     app: Arc<A>,
     deadlines: Deadlines,
+    entrance: Entrance,
     metrics: Metrics,
     shutdown: CancellationToken,
 ) where
     A: HttpServerApp + Send + Sync + 'static,
 {
-    let acceptor = Arc::new(Acceptor::from_server_config(Arc::new(config)));
+    let service = Arc::new(Service {
+        acceptor: Acceptor::from_server_config(Arc::new(config)),
+        app,
+        deadlines,
+        entrance,
+        metrics,
+    });
     let (stopping, stop) = watch::channel(false);
     let mut connections = JoinSet::new();
     loop {
@@ -120,17 +153,16 @@ pub async fn serve<A>(
                 continue;
             }
         };
-        let (acceptor, app, stop) = (Arc::clone(&acceptor), Arc::clone(&app), stop.clone());
-        let metrics = metrics.clone();
+        let (service, stop) = (Arc::clone(&service), stop.clone());
         connections.spawn(async move {
-            let _open = Open::count(&metrics.connections);
-            serve_one(stream, client, &acceptor, &app, deadlines, &metrics, &stop).await;
+            let _open = Open::count(&service.metrics.connections);
+            service.serve_one(stream, client, &stop).await;
         });
     }
     drop(listener);
     // HTTP/2 connections are told to go away, HTTP/1 ones end with their present request.
     stopping.send_replace(true);
-    app.http_cleanup().await;
+    service.app.http_cleanup().await;
     let all_ended = async { while connections.join_next().await.is_some() {} };
     if tokio::time::timeout(deadlines.drain, all_ended)
         .await
@@ -142,17 +174,67 @@ pub async fn serve<A>(
     connections.shutdown().await;
 }
 
-async fn serve_one<A>(
-    stream: TcpStream,
-    client: SocketAddr,
-    acceptor: &Acceptor,
-    app: &Arc<A>,
-    deadlines: Deadlines,
-    metrics: &Metrics,
-    stop: &watch::Receiver<bool>,
-) where
-    A: HttpServerApp + Send + Sync + 'static,
-{
+impl<A: HttpServerApp + Send + Sync + 'static> Service<A> {
+    async fn serve_one(
+        &self,
+        mut stream: TcpStream,
+        peer: SocketAddr,
+        stop: &watch::Receiver<bool>,
+    ) {
+        // One deadline for all that comes before the first request.
+        let deadline = Instant::now() + self.deadlines.handshake;
+        let client = if self.entrance.announcing.contains(peer.ip()) {
+            match timeout_at(deadline, proxy_protocol::read(&mut stream)).await {
+                Ok(Ok(announced)) => announced.unwrap_or(peer),
+                Ok(Err(error)) => {
+                    self.metrics.handshake_failed("proxy_protocol");
+                    tracing::warn!(%peer, %error, "hung up on {peer}: {error}");
+                    return;
+                }
+                Err(_) => {
+                    self.metrics.handshake_failed("timeout");
+                    return;
+                }
+            }
+        } else {
+            peer
+        };
+        let _admitted = if self.entrance.trusted.contains(client.ip()) {
+            None
+        } else {
+            match self.entrance.admission.admit(client.ip()) {
+                Some(admitted) => Some(admitted),
+                None => {
+                    self.metrics.denied("connections");
+                    tracing::debug!(%client, "hung up on {client}, which has too many connections");
+                    return;
+                }
+            }
+        };
+        let stream = with_digest(stream, client);
+        let handshake = timeout_at(deadline, self.acceptor.tls_handshake(stream));
+        let stream = match handshake.await {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(error)) => {
+                // Scanners and browsers that do not trust us yet: worth a number, not a line.
+                self.metrics.handshake_failed("error");
+                tracing::debug!(%error, "a TLS handshake failed: {error}");
+                return;
+            }
+            Err(_) => {
+                self.metrics.handshake_failed("timeout");
+                return;
+            }
+        };
+        let (first_byte, head) = (self.deadlines.first_byte, self.deadlines.head);
+        let (connection, stage) = Connection::new(stream, first_byte, head);
+        let serve = self.app.process_new(Box::new(connection), stop);
+        connection::with_stage(stage, serve).await;
+    }
+}
+
+/// Makes a connection into what Pingora reads from, and tells it whose it is.
+fn with_digest(stream: TcpStream, client: SocketAddr) -> Stream {
     let number = stream.as_raw_fd();
     let local = stream.local_addr();
     let mut stream: Stream = stream.into();
@@ -164,23 +246,7 @@ async fn serve_one<A>(
         let _ = digest.local_addr.set(Some(PingoraAddress::Inet(local)));
     }
     stream.set_socket_digest(digest);
-    let handshake = tokio::time::timeout(deadlines.handshake, acceptor.tls_handshake(stream));
-    let stream = match handshake.await {
-        Ok(Ok(stream)) => stream,
-        Ok(Err(error)) => {
-            // Scanners and browsers that do not trust us yet: worth a number, not a line.
-            metrics.handshake_failed("error");
-            tracing::debug!(%error, "a TLS handshake failed: {error}");
-            return;
-        }
-        Err(_) => {
-            metrics.handshake_failed("timeout");
-            return;
-        }
-    };
-    let (connection, stage) = Connection::new(stream, deadlines.first_byte);
-    let serve = app.process_new(Box::new(connection), stop);
-    connection::with_stage(stage, serve).await;
+    stream
 }
 
 #[cfg(test)]

@@ -20,19 +20,26 @@ use pingora_core::upstreams::peer::HttpPeer;
 use pingora_core::{Error, ErrorSource, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, Session};
+use tokio::time::Instant;
 
 use crate::authorize::{self, Refusal, Rules};
 use crate::callback::{self, CallbackError, Desk};
+use crate::client::TrustedProxies;
 use crate::headers::{self, Added, Policies};
 use crate::host::{Host, Hosts, Ports};
+use crate::limit::{BodyFault, Limits};
 use crate::live::{Live, Upstreams};
 use crate::metrics::{Metrics, Open};
+use crate::rate::Rates;
 use crate::request::{Kind, RequestContext};
 use crate::respond::Reply;
 use crate::routes::{Routes, Target};
 use crate::sessions::Sessions;
 use crate::upstream::Upstream;
-use crate::{access_log, authenticate, connection, limit};
+use crate::{access_log, authenticate, connection};
+
+/// Where whom to write to about a weakness is told.
+const SECURITY_TXT: &str = "/.well-known/security.txt";
 
 /// Everything that judging and forwarding a request needs, all of it in memory.
 pub struct Proxy {
@@ -62,8 +69,14 @@ pub struct Proxy {
     pub metrics: Metrics,
     /// The time.
     pub clock: Arc<dyn Clock>,
-    /// Largest request head, in bytes.
-    pub head_limit: usize,
+    /// Proxies in front of us whose word on the client is taken.
+    pub trusted: TrustedProxies,
+    /// What a request may bring.
+    pub limits: Limits,
+    /// How often requests may come.
+    pub rates: Arc<Rates>,
+    /// Whom to write to about a weakness of this site.
+    pub security_contact: Option<String>,
     /// How long a quiet connection is kept, between requests and in the middle of one. WebSockets
     /// are exempt.
     pub quiet_limit: Duration,
@@ -89,8 +102,14 @@ impl Proxy {
     /// Judges a request by its head alone.
     fn judge(&self, session: &Session, request: &mut RequestContext) -> Next {
         let head = session.req_header();
-        if limit::is_head_too_large(session.as_downstream(), self.head_limit) {
+        if self.limits.is_head_too_large(session.as_downstream()) {
             return Next::Answer(Reply::HeadTooLarge, "head_too_large");
+        }
+        if self.limits.announces_too_much(&head.headers) {
+            return Next::Answer(Reply::BodyTooLarge, "body_too_large");
+        }
+        if let Err(too_many) = self.rates.client(request.client) {
+            return Next::Answer(Reply::TooManyRequests(too_many), "rate_address");
         }
         // Answered before the host is looked at: neither has a use behind a gateway.
         if matches!(head.method, Method::CONNECT | Method::TRACE) {
@@ -103,7 +122,13 @@ impl Proxy {
             Host::App => {
                 request.kind = Kind::App;
                 request.host = self.site.base_host();
-                Next::Forward
+                match &self.security_contact {
+                    Some(contact) if head.uri.path() == SECURITY_TXT => {
+                        let text = security_txt(contact, &self.site.base_url(), self.clock.now());
+                        Next::Answer(Reply::SecurityContact { text }, "")
+                    }
+                    _ => Next::Forward,
+                }
             }
             Host::Workspace(address) => {
                 request.kind = Kind::Workspace(address);
@@ -150,10 +175,13 @@ impl Proxy {
         };
         let route = self.routes.find(address.workspace);
         match authorize::authorize(&facts, proven, route, &rules) {
-            Ok(permit) => {
-                request.permit = Some(permit);
-                Next::Forward
-            }
+            Ok(permit) => match self.rates.workspace(address.workspace) {
+                Ok(()) => {
+                    request.permit = Some(permit);
+                    Next::Forward
+                }
+                Err(too_many) => Next::Answer(Reply::TooManyRequests(too_many), "rate_workspace"),
+            },
             Err(Refusal::OtherOrigin(reason)) => Next::Answer(Reply::OtherOrigin, reason),
             Err(Refusal::NotRunning(route)) => {
                 Next::Answer(self.not_running(address, &route.target), "not_running")
@@ -236,6 +264,8 @@ impl Proxy {
         if let ErrorType::HTTPStatus(code) = error.etype() {
             return Some(match code {
                 401 => Reply::Unauthenticated,
+                408 => Reply::RequestTimeout,
+                413 => Reply::BodyTooLarge,
                 400..500 => Reply::BadRequest,
                 _ => Reply::Internal,
             });
@@ -326,7 +356,9 @@ impl ProxyHttp for Proxy {
         let address = downstream
             .client_addr()
             .and_then(|address| address.as_inet());
-        request.client = address.map(std::net::SocketAddr::ip);
+        let peer = address.map(std::net::SocketAddr::ip);
+        let headers = &session.req_header().headers;
+        request.client = peer.map(|peer| self.trusted.client(peer, headers));
         Ok(())
     }
 
@@ -346,6 +378,31 @@ impl ProxyHttp for Proxy {
                 Ok(true)
             }
         }
+    }
+
+    async fn request_body_filter(
+        &self,
+        session: &mut Session,
+        body: &mut Option<Bytes>,
+        _is_end: bool,
+        request: &mut RequestContext,
+    ) -> Result<()> {
+        // What comes after an upgrade is no body.
+        if request.websocket.is_some() {
+            return Ok(());
+        }
+        let headers = &session.req_header().headers;
+        let may_converse = matches!(request.kind, Kind::Workspace(_));
+        let watch = request
+            .body
+            .get_or_insert_with(|| self.limits.watch(headers, may_converse));
+        let bytes = body.as_ref().map_or(0, Bytes::len);
+        let (code, reason) = match watch.received(bytes, Instant::now()) {
+            Ok(()) => return Ok(()),
+            Err(BodyFault::TooLarge) => (413, "the body is larger than may be"),
+            Err(BodyFault::TooSlow) => (408, "the body comes too slowly"),
+        };
+        Error::e_explain(ErrorType::HTTPStatus(code), reason)
     }
 
     async fn upstream_peer(
@@ -394,6 +451,7 @@ impl ProxyHttp for Proxy {
         head: &mut RequestHeader,
         request: &mut RequestContext,
     ) -> Result<()> {
+        request.forwarded = Some(std::time::Instant::now());
         let added = Added {
             client: request.client,
             host: &request.host,
@@ -411,6 +469,7 @@ impl ProxyHttp for Proxy {
         answer: &mut ResponseHeader,
         request: &mut RequestContext,
     ) -> Result<()> {
+        request.upstream_took = request.forwarded.map(|since| since.elapsed());
         if answer.status == StatusCode::SWITCHING_PROTOCOLS {
             if !session.req_header().headers.contains_key(UPGRADE) {
                 // Both ends would go on to read the same bytes in different ways.
@@ -496,6 +555,14 @@ impl ProxyHttp for Proxy {
         request.live = None;
         request.websocket = None;
     }
+}
+
+/// Says whom to write to about a weakness. Source: RFC 9116. It asks to be read anew within a
+/// year; ours is always half a year from its end.
+fn security_txt(contact: &str, base_url: &str, now: kalpana_domain::Timestamp) -> String {
+    let expires = now + Duration::from_secs(182 * 86_400);
+    let expires = expires.strftime("%Y-%m-%dT%H:%M:%SZ");
+    format!("Contact: {contact}\nExpires: {expires}\nCanonical: {base_url}{SECURITY_TXT}\n")
 }
 
 fn is_navigation(head: &RequestHeader) -> bool {

@@ -2,13 +2,14 @@
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use kalpana_bridge_client::ConnectError;
 use kalpana_domain::address::{Surface, WorkspaceAddress};
 use uuid::Uuid;
 
 use crate::authorize::Permit;
+use crate::limit::BodyWatch;
 use crate::live::Entry;
 use crate::metrics::Open;
 
@@ -61,6 +62,12 @@ pub struct RequestContext {
     pub live: Option<Entry>,
     /// Counts it among the open WebSockets.
     pub websocket: Option<Open>,
+    /// When it was passed on.
+    pub forwarded: Option<Instant>,
+    /// How long the upstream took to the head of its answer.
+    pub upstream_took: Option<Duration>,
+    /// Counts its body.
+    pub body: Option<BodyWatch>,
     /// Why it was refused.
     pub denied: Option<&'static str>,
     /// The status it was answered with, where Pingora did not write the answer.
@@ -80,6 +87,9 @@ impl RequestContext {
             dial_failure: DialFailure::default(),
             live: None,
             websocket: None,
+            forwarded: None,
+            upstream_took: None,
+            body: None,
             denied: None,
             status: None,
         }

@@ -14,6 +14,7 @@ use pingora_http::ResponseHeader;
 use serde_json::json;
 
 use crate::headers::Policies;
+use crate::rate::{self, TooMany};
 
 const LAYOUT: &str = include_str!("pages/layout.html");
 
@@ -42,6 +43,15 @@ pub enum Reply {
     BadRequest,
     /// The request's head is too large.
     HeadTooLarge,
+    /// The request's body is too large.
+    BodyTooLarge,
+    /// There were too many requests.
+    TooManyRequests(TooMany),
+    /// Whom to write to about a weakness of this site.
+    SecurityContact {
+        /// The file.
+        text: String,
+    },
     /// The client stopped in the middle of its request.
     RequestTimeout,
     /// The method is not allowed here.
@@ -111,6 +121,9 @@ impl Reply {
             Self::Misdirected => 421,
             Self::BadRequest | Self::SignInFailed { .. } => 400,
             Self::HeadTooLarge => 431,
+            Self::BodyTooLarge => 413,
+            Self::TooManyRequests(_) => 429,
+            Self::SecurityContact { .. } => 200,
             Self::RequestTimeout => 408,
             Self::PortClosed { .. } | Self::WorkspaceUnreachable { .. } => 502,
             Self::WorkspaceSilent => 504,
@@ -136,6 +149,9 @@ impl Reply {
             Self::BadRequest => "bad_request",
             Self::SignInFailed { .. } => "sign_in_failed",
             Self::HeadTooLarge => "header_too_large",
+            Self::BodyTooLarge => "body_too_large",
+            Self::TooManyRequests(_) => "too_many_requests",
+            Self::SecurityContact { .. } => "security_contact",
             Self::RequestTimeout => "request_timeout",
             Self::PortClosed { .. } => "port_closed",
             Self::WorkspaceUnreachable { .. } => "workspace_unreachable",
@@ -193,6 +209,25 @@ impl Reply {
                 "Its headers are larger than this server accepts. Clearing this site's cookies \
                  usually helps.",
             ),
+            Self::BodyTooLarge => say(
+                "This request is too large",
+                "Its body is larger than this server accepts (gateway.body_limit). Send it in \
+                 parts, or ask whoever runs this site.",
+            ),
+            Self::TooManyRequests(too_many) => say(
+                "Too many requests",
+                &match too_many.what {
+                    "workspace" => format!(
+                        "This workspace is asked more often than one may be. Try again in {} s.",
+                        too_many.wait_seconds
+                    ),
+                    _ => format!(
+                        "Your address asks more often than one may. Try again in {} s.",
+                        too_many.wait_seconds
+                    ),
+                },
+            ),
+            Self::SecurityContact { .. } => say("Security contact", ""),
             Self::RequestTimeout => say(
                 "This request took too long",
                 "It stopped half way. Check the connection, then try again.",
@@ -270,7 +305,9 @@ impl Reply {
         is_for_people: bool,
     ) -> Result<(ResponseHeader, String)> {
         let page = self.page();
-        let body = if matches!(self, Self::Redirect { .. }) {
+        let body = if let Self::SecurityContact { text } = self {
+            text.clone()
+        } else if matches!(self, Self::Redirect { .. }) {
             String::new()
         } else if is_for_people {
             page.render(request_id)
@@ -291,7 +328,9 @@ impl Reply {
         set(X_CONTENT_TYPE_OPTIONS, "nosniff")?;
         set(REFERRER_POLICY, "no-referrer")?;
         if !body.is_empty() {
-            let kind = if is_for_people {
+            let kind = if matches!(self, Self::SecurityContact { .. }) {
+                "text/plain; charset=utf-8"
+            } else if is_for_people {
                 "text/html; charset=utf-8"
             } else {
                 "application/json"
@@ -308,6 +347,15 @@ impl Reply {
         }
         if self.status() == 503 {
             set(RETRY_AFTER, &REFRESH_SECONDS.to_string())?;
+        }
+        if let Self::TooManyRequests(too_many) = self {
+            // Source: draft-ietf-httpapi-ratelimit-headers.
+            let (what, wait) = (too_many.what, too_many.wait_seconds);
+            set(RETRY_AFTER, &wait.to_string())?;
+            let policy = format!("\"{what}\";q={};w={}", too_many.burst, rate::WINDOW_SECONDS);
+            set(HeaderName::from_static("ratelimit-policy"), &policy)?;
+            let state = format!("\"{what}\";r=0;t={wait}");
+            set(HeaderName::from_static("ratelimit"), &state)?;
         }
         if let Self::Redirect { location, cookies } = self {
             set(LOCATION, location)?;
@@ -424,6 +472,12 @@ mod tests {
             Reply::Misdirected,
             Reply::BadRequest,
             Reply::HeadTooLarge,
+            Reply::BodyTooLarge,
+            Reply::TooManyRequests(TooMany {
+                what: "address",
+                burst: 3000,
+                wait_seconds: 2,
+            }),
             Reply::RequestTimeout,
             Reply::MethodNotAllowed,
             Reply::SignInFailed {

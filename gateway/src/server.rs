@@ -16,14 +16,18 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::admission::Admission;
+use crate::client::TrustedProxies;
 use crate::error::Error;
 use crate::headers::Policies;
 use crate::host::Hosts;
-use crate::listener::{self, Deadlines};
+use crate::limit::Limits;
+use crate::listener::{self, Deadlines, Entrance};
 use crate::live::{Live, Upstreams};
 use crate::metrics::Metrics;
 use crate::plain::{self, Plain};
 use crate::proxy::Proxy;
+use crate::rate::{self, Rates};
 use crate::routes::Routes;
 use crate::sessions::Sessions;
 use crate::upstream::Upstream;
@@ -62,11 +66,22 @@ pub async fn run(deps: Dependencies, shutdown: CancellationToken) -> Result<(), 
     let live = Arc::new(Live::default());
     let routes = Arc::new(Routes::new(metrics.clone()));
     let sessions = Arc::new(Sessions::new(Arc::clone(&live), metrics.clone()));
-    let proxy = proxy(&deps, keys, live, &routes, &sessions, &metrics);
+    let rates = Arc::new(Rates::new(
+        deps.config.requests_per_address,
+        deps.config.requests_per_workspace,
+    ));
+    let proxy = proxy(&deps, keys, live, &routes, &sessions, &rates, &metrics);
     let deadlines = Deadlines {
         handshake: deps.config.handshake_timeout.0,
         first_byte: deps.config.first_byte_timeout.0,
+        head: deps.config.header_timeout.0,
         drain: deps.config.drain_timeout.0,
+    };
+
+    let entrance = Entrance {
+        admission: Arc::new(Admission::new(deps.config.connections_per_address)),
+        trusted: TrustedProxies::new(deps.config.trusted_proxies.clone()),
+        announcing: TrustedProxies::new(deps.config.proxy_protocol_from.clone()),
     };
 
     // The feeds are followed until the last connection has ended: a session that ends while we
@@ -78,6 +93,7 @@ pub async fn run(deps: Dependencies, shutdown: CancellationToken) -> Result<(), 
             follow_routes(&deps, &routes, &drained),
             follow_sessions(&deps, &sessions, &drained),
             tell_ready(&deps.ready, &routes, &sessions, &shutdown),
+            sweep(&rates, &drained),
         );
     };
     let foreground = async {
@@ -93,6 +109,7 @@ pub async fn run(deps: Dependencies, shutdown: CancellationToken) -> Result<(), 
                 server_config,
                 proxy,
                 deadlines,
+                entrance,
                 metrics.clone(),
                 shutdown.clone()
             ),
@@ -143,6 +160,7 @@ fn proxy(
     live: Arc<Live>,
     routes: &Arc<Routes>,
     sessions: &Arc<Sessions>,
+    rates: &Arc<Rates>,
     metrics: &Metrics,
 ) -> Arc<HttpProxy<Proxy>> {
     let upstreams = Arc::new(Upstreams::default());
@@ -160,7 +178,15 @@ fn proxy(
         token: deps.peers.token.clone(),
         metrics: metrics.clone(),
         clock: Arc::clone(&deps.clock),
-        head_limit: deps.config.header_limit_bytes,
+        trusted: TrustedProxies::new(deps.config.trusted_proxies.clone()),
+        rates: Arc::clone(rates),
+        security_contact: deps.config.security_contact.clone(),
+        limits: Limits {
+            head_bytes: deps.config.header_limit_bytes,
+            head_fields: deps.config.header_limit_fields,
+            body_bytes: deps.config.body_limit.0,
+            body_rate: deps.config.body_rate.0,
+        },
         quiet_limit: deps.config.keepalive_timeout.0,
         session_lifetime: deps
             .config
@@ -206,6 +232,16 @@ async fn follow_sessions(deps: &Dependencies, sessions: &Arc<Sessions>, until: &
         until.clone(),
     )
     .await;
+}
+
+/// Keeps the memory of who asked how often small.
+async fn sweep(rates: &Rates, until: &CancellationToken) {
+    while tokio::time::timeout(rate::SWEEP, until.cancelled())
+        .await
+        .is_err()
+    {
+        rates.sweep();
+    }
 }
 
 /// Names this process among a feed's readers.

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::units::Span;
+use crate::units::{ByteSize, Network, Span};
 use crate::validate::Scope;
 
 /// The gateway: what listens for the outside.
@@ -20,11 +20,39 @@ pub struct Gateway {
     pub handshake_timeout: Span,
     /// Longest wait for the first byte of a request on a new connection. Default: 10s.
     pub first_byte_timeout: Span,
+    /// Longest time from the first byte of a request to the end of its header. Default: 10s.
+    pub header_timeout: Span,
     /// How long an idle connection between requests is kept. Default: 60s.
     pub keepalive_timeout: Span,
     /// Largest request header, in bytes including the request line; more is answered 431.
     /// Default: 32768.
     pub header_limit_bytes: usize,
+    /// Most header fields of a request; more are answered 431. Default: 100.
+    pub header_limit_fields: usize,
+    /// Largest request body; more is answered 413. Default: 4GiB.
+    pub body_limit: ByteSize,
+    /// Slowest request body, per second, once it took longer than ten seconds; slower ones are
+    /// answered 408. Bodies of unknown length sent to a workspace are exempt: they may be a
+    /// conversation. Default: 512B.
+    pub body_rate: ByteSize,
+    /// Connections that one address (of IPv6, one /64) may have open; more are closed at once.
+    /// Default: 1024.
+    pub connections_per_address: u32,
+    /// Requests per second that one address (of IPv6, one /64) may make on average; ten seconds of
+    /// them may come at once, more are answered 429. 0 is no limit. Default: 1000.
+    pub requests_per_address: u32,
+    /// Requests per second that one workspace may be sent on average, in the same way. Default:
+    /// 1000.
+    pub requests_per_workspace: u32,
+    /// Whom to write to about a weakness of this site: `mailto:…` or `https://…`. Set, it is told
+    /// at `/.well-known/security.txt`. Default: none.
+    pub security_contact: Option<String>,
+    /// Proxies in front of the gateway: their `X-Forwarded-For` is believed, and the limit of
+    /// connections does not hold for them. Default: none.
+    pub trusted_proxies: Vec<Network>,
+    /// Load balancers in front of the gateway that begin each connection with a PROXY protocol
+    /// header, version 1 or 2; from them it is required, from others it is refused. Default: none.
+    pub proxy_protocol_from: Vec<Network>,
     /// How long a workspace session lasts without being made anew. Default: 12h.
     pub session_lifetime: Span,
     /// How long open connections may go on after the first stop signal. Default: 10s.
@@ -40,8 +68,18 @@ impl Default for Gateway {
             listen_http: Some(SocketAddr::from(([127, 0, 0, 1], 8080))),
             handshake_timeout: Span::seconds(10),
             first_byte_timeout: Span::seconds(10),
+            header_timeout: Span::seconds(10),
             keepalive_timeout: Span::seconds(60),
             header_limit_bytes: 32 << 10,
+            header_limit_fields: 100,
+            body_limit: ByteSize(4 << 30),
+            body_rate: ByteSize(512),
+            connections_per_address: 1024,
+            requests_per_address: 1000,
+            requests_per_workspace: 1000,
+            security_contact: None,
+            trusted_proxies: Vec::new(),
+            proxy_protocol_from: Vec::new(),
             session_lifetime: Span::seconds(12 * 3600),
             drain_timeout: Span::seconds(10),
             threads: 0,
@@ -55,6 +93,7 @@ impl Gateway {
         for (field, span) in [
             ("handshake_timeout", self.handshake_timeout),
             ("first_byte_timeout", self.first_byte_timeout),
+            ("header_timeout", self.header_timeout),
             ("keepalive_timeout", self.keepalive_timeout),
             ("session_lifetime", self.session_lifetime),
         ] {
@@ -64,6 +103,31 @@ impl Gateway {
             (4096..=1 << 20).contains(&self.header_limit_bytes),
             "header_limit_bytes",
             "must be from 4096 to 1048576",
+        );
+        problems.require(
+            (16..=250).contains(&self.header_limit_fields),
+            "header_limit_fields",
+            "must be from 16 to 250",
+        );
+        problems.require(
+            self.body_limit.0 >= 1 << 20,
+            "body_limit",
+            "must be at least 1MiB",
+        );
+        problems.require(
+            self.connections_per_address >= 8,
+            "connections_per_address",
+            "must be at least 8, which is what one browser opens",
+        );
+        problems.require(
+            self.security_contact.as_ref().is_none_or(|contact| {
+                let is_known = ["mailto:", "https://", "tel:"]
+                    .iter()
+                    .any(|scheme| contact.starts_with(scheme));
+                is_known && contact.bytes().all(|byte| byte.is_ascii_graphic())
+            }),
+            "security_contact",
+            "must be a mailto:, https:// or tel: URI",
         );
         problems.require(self.threads <= 1024, "threads", "must be at most 1024");
         problems.require(

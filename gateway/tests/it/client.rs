@@ -39,6 +39,40 @@ impl World {
         protocol: &[u8],
         provider: rustls::crypto::CryptoProvider,
     ) -> std::io::Result<Stream> {
+        let stream = TcpStream::connect(self.bound.tls).await.unwrap();
+        self.tls_over(stream, name, protocol, provider).await
+    }
+
+    /// Shakes hands over a connection on which something may have been said already.
+    pub(crate) async fn tls_over(
+        &self,
+        stream: TcpStream,
+        name: &str,
+        protocol: &[u8],
+        provider: rustls::crypto::CryptoProvider,
+    ) -> std::io::Result<Stream> {
+        let config = self.tls_config(protocol, provider);
+        self.tls_by(Arc::new(config), stream, name).await
+    }
+
+    /// Shakes hands as `config` says, which remembers what it was given to resume with.
+    pub(crate) async fn tls_by(
+        &self,
+        config: Arc<ClientConfig>,
+        stream: TcpStream,
+        name: &str,
+    ) -> std::io::Result<Stream> {
+        let name = name.split(':').next().unwrap().to_owned();
+        let connector = TlsConnector::from(config);
+        patient(connector.connect(ServerName::try_from(name).unwrap(), stream)).await
+    }
+
+    /// Trusts the local authority.
+    pub(crate) fn tls_config(
+        &self,
+        protocol: &[u8],
+        provider: rustls::crypto::CryptoProvider,
+    ) -> ClientConfig {
         let authority = CertificateDer::from_pem_file(self.site.authority_certificate()).unwrap();
         let mut roots = RootCertStore::empty();
         roots.add(authority).unwrap();
@@ -48,10 +82,7 @@ impl World {
             .with_root_certificates(roots)
             .with_no_client_auth();
         config.alpn_protocols = vec![protocol.to_vec()];
-        let stream = TcpStream::connect(self.bound.tls).await.unwrap();
-        let name = name.split(':').next().unwrap().to_owned();
-        let connector = TlsConnector::from(Arc::new(config));
-        patient(connector.connect(ServerName::try_from(name).unwrap(), stream)).await
+        config
     }
 
     /// Opens an HTTP/1 connection for requests to `host`.

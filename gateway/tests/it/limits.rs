@@ -1,8 +1,10 @@
 //! What a client may not take: memory, time, a slot for ever.
 
+use std::sync::Arc;
+
 use http::HeaderValue;
 use kalpana_config::Span;
-use rustls::NamedGroup;
+use rustls::{HandshakeKind, NamedGroup};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -96,4 +98,32 @@ async fn aws_lc_shakes_hands_and_resumes_by_ticket() {
         .unwrap();
     patient(stream.read_to_end(&mut Vec::new())).await.unwrap();
     assert_eq!(stream.get_ref().1.tls13_tickets_received(), 2);
+}
+
+#[tokio::test]
+async fn a_ticket_is_good_however_many_others_shook_hands_since() {
+    let world = World::start().await;
+    let config = || {
+        let provider = rustls::crypto::aws_lc_rs::default_provider();
+        Arc::new(world.tls_config(b"http/1.1", provider))
+    };
+    let visit = async |config: Arc<rustls::ClientConfig>| {
+        let stream = TcpStream::connect(world.bound.tls).await.unwrap();
+        let stream = world.tls_by(config, stream, "kalpana.localhost").await;
+        let mut stream = stream.unwrap();
+        // Tickets come with the first answer.
+        stream
+            .write_all(b"GET / HTTP/1.1\r\nHost: kalpana.localhost\r\nConnection: close\r\n\r\n")
+            .await
+            .unwrap();
+        patient(stream.read_to_end(&mut Vec::new())).await.unwrap();
+        stream.get_ref().1.handshake_kind()
+    };
+    let ours = config();
+    assert_eq!(visit(Arc::clone(&ours)).await, Some(HandshakeKind::Full));
+    // More than a cache of sessions would hold.
+    for _ in 0..300 {
+        assert_eq!(visit(config()).await, Some(HandshakeKind::Full));
+    }
+    assert_eq!(visit(ours).await, Some(HandshakeKind::Resumed));
 }

@@ -9,6 +9,7 @@
 
 mod bridge;
 mod client;
+mod entrance;
 mod isolation;
 mod limits;
 mod malformed;

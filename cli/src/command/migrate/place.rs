@@ -18,8 +18,9 @@ use prometheus::Registry;
 use crate::privilege;
 use crate::role::Role;
 
-/// How long a page of records may take, at least: more than an operation of the site may.
-const OPERATION_LIMIT: Duration = Duration::from_secs(60);
+/// How long one step may take, at least: more than an operation of the site may, and longer than
+/// MongoDB keeps the transaction of a run that was killed (60 s), which the next one waits for.
+const OPERATION_LIMIT: Duration = Duration::from_secs(120);
 
 /// A store's place.
 #[derive(Debug, Clone)]
