@@ -2,7 +2,7 @@
 //!
 //! [`repository`] says what a backend must promise, [`contract`] explains the promises, [`records`]
 //! what goes in and out, [`error`] what may go wrong. [`sqlite`] is the default backend, [`mongo`]
-//! the one for sites with more than one machine. [`open`] opens the configured one behind
+//! the one for sites with more than one machine. [`open()`] opens the configured one behind
 //! [`guard`], which keeps a database that is away or slow from holding everybody up. [`transfer`]
 //! is what `kalpana migrate` moves everything with.
 //!
