@@ -5,8 +5,6 @@
 
 use std::time::Duration;
 
-use pingora_core::protocols::http::ServerSession;
-
 use crate::request::RequestContext;
 
 /// The target by which operators find or silence these lines.
@@ -15,15 +13,35 @@ pub const TARGET: &str = "kalpana::access";
 /// Longest path that is written out.
 const PATH_LIMIT: usize = 256;
 
+/// What is known of a request once it has ended.
+#[derive(Debug, Clone, Copy)]
+pub struct Ended<'a> {
+    /// Its method.
+    pub method: &'a str,
+    /// Its path, without the query.
+    pub path: &'a str,
+    /// The status it was answered with; 0 when it was not.
+    pub status: u16,
+    /// How long it took.
+    pub duration: Duration,
+    /// Bytes of its body, or of what a tunnel took.
+    pub received: u64,
+    /// Bytes of the answer's body, or of what a tunnel gave.
+    pub sent: u64,
+    /// The version of HTTP.
+    pub http: u8,
+    /// Whether it became something else than HTTP.
+    pub is_upgraded: bool,
+    /// How a tunnel ended.
+    pub end: Option<&'static str>,
+}
+
 /// Writes the line of a request that has ended.
-pub fn write(session: &ServerSession, request: &RequestContext, status: u16, duration: Duration) {
-    let head = session.req_header();
-    let path = shorten(head.uri.path());
-    let milliseconds = duration.as_secs_f64() * 1000.0;
-    let tls = session
-        .digest()
-        .and_then(|digest| digest.ssl_digest.as_ref());
-    let (kind, method) = (request.kind.as_str(), head.method.as_str());
+pub fn write(ended: &Ended<'_>, request: &RequestContext) {
+    let path = shorten(ended.path);
+    let milliseconds = ended.duration.as_secs_f64() * 1000.0;
+    let (kind, method, status) = (request.kind.as_str(), ended.method, ended.status);
+    let tls = request.facts.as_ref().map(|facts| facts.tls);
     tracing::info!(
         target: TARGET,
         {
@@ -34,20 +52,23 @@ pub fn write(session: &ServerSession, request: &RequestContext, status: u16, dur
             path,
             status,
             duration_ms = milliseconds,
-            bytes.received = session.body_bytes_read(),
-            bytes.sent = session.body_bytes_sent(),
-            http = if session.is_http2() { 2 } else { 1 },
-            upgraded = session.was_upgraded(),
+            bytes.received = ended.received,
+            bytes.sent = ended.sent,
+            http = ended.http,
+            upgraded = ended.is_upgraded,
+            end = ended.end,
             denied = request.denied,
             upstream_ms = request.upstream_took.map(|took| took.as_secs_f64() * 1000.0),
-            tls = tls.map(|tls| tls.version.as_ref()),
+            tls = tls.map(|tls| tls.version),
+            resumed = tls.map(|tls| tls.is_resumed),
             client.address = request.client.map(tracing::field::display),
         },
         "{method} {path} {status} {kind} {milliseconds:.1}ms"
     );
 }
 
-fn shorten(path: &str) -> &str {
+/// Returns the beginning of a path, as much as is written out.
+pub fn shorten(path: &str) -> &str {
     let end = path.floor_char_boundary(PATH_LIMIT);
     &path[..end.min(path.len())]
 }

@@ -9,7 +9,7 @@ use kalpana_auth::workspace_session::WorkspaceSession;
 use kalpana_bridge_client::Bridge;
 use kalpana_domain::Timestamp;
 use kalpana_domain::address::{Surface, WorkspaceAddress};
-use kalpana_domain::id::SessionId;
+use kalpana_domain::id::{SessionId, UserId};
 
 use crate::authenticate::Unproven;
 use crate::routes::{Route, Target};
@@ -22,9 +22,15 @@ pub struct Permit {
     route: Arc<Route>,
     surface: Surface,
     session: SessionId,
+    user: UserId,
 }
 
 impl Permit {
+    /// Returns the route as it was when the permit was made.
+    pub fn route(&self) -> &Route {
+        &self.route
+    }
+
     /// Returns the bridge to dial.
     pub fn bridge(&self) -> &Bridge {
         match &self.route.target {
@@ -41,6 +47,11 @@ impl Permit {
     /// Returns the session it was granted to.
     pub fn session(&self) -> SessionId {
         self.session
+    }
+
+    /// Returns the person it was granted to.
+    pub fn user(&self) -> UserId {
+        self.user
     }
 }
 
@@ -138,6 +149,7 @@ pub fn authorize(
         route,
         surface: request.address.surface,
         session: grant.session,
+        user: grant.user,
     })
 }
 

@@ -7,7 +7,7 @@
 
 use std::net::IpAddr;
 
-use http::header::{AUTHORIZATION, CONTENT_SECURITY_POLICY, COOKIE, HOST, SET_COOKIE};
+use http::header::{AUTHORIZATION, CONNECTION, CONTENT_SECURITY_POLICY, COOKIE, HOST, SET_COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use kalpana_auth::cookie;
 use kalpana_config::Site;
@@ -72,6 +72,46 @@ fn is_own_token(value: &HeaderValue) -> bool {
     let token = token.trim_ascii_start();
     scheme.eq_ignore_ascii_case(b"bearer")
         && (token.starts_with(b"kp_") || token.starts_with(b"ks1_"))
+}
+
+/// Headers that concern one connection, not the message. Source: RFC 9110, section 7.6.1.
+const HOP_BY_HOP: [&str; 8] = [
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "http2-settings",
+];
+
+fn nominated(headers: &HeaderMap) -> Vec<HeaderName> {
+    let values = headers.get_all(CONNECTION).iter();
+    let tokens = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    tokens
+        .filter_map(|token| HeaderName::from_bytes(token.trim_ascii()).ok())
+        .collect()
+}
+
+/// Takes away what concerns the client's connection only, where Pingora does not.
+pub fn strip_hop_by_hop(request: &mut RequestHeader) {
+    for name in nominated(&request.headers) {
+        request.remove_header(&name);
+    }
+    for name in HOP_BY_HOP {
+        request.remove_header(name);
+    }
+}
+
+/// Takes away what concerns the upstream's connection only, where Pingora does not.
+pub fn strip_hop_by_hop_of_answer(answer: &mut ResponseHeader) {
+    for name in nominated(&answer.headers) {
+        answer.remove_header(&name);
+    }
+    for name in HOP_BY_HOP {
+        answer.remove_header(name);
+    }
 }
 
 /// Rewrites a request on its way to a workspace.

@@ -2,9 +2,11 @@
 //!
 //! The story of a request. [`listener`] accepts the connection, reads from load balancers that are
 //! trusted whose it is ([`proxy_protocol`]), lets it in if [`admission`] does, shakes hands with the
-//! certificate that `kalpana-certs` serves, and gives it to Pingora wrapped as a [`connection`] that keeps the
-//! time. For each request on it [`proxy`] goes through Pingora's phases: [`host`] says whether the
-//! control plane or a workspace is meant; [`authenticate`] reads the workspace host's own session;
+//! certificate that `kalpana-certs` serves over a lean [`socket`], and reads the first request's
+//! [`head`]. A WebSocket to a workspace becomes a [`tunnel`]; everything else goes to Pingora by way
+//! of [`front`], wrapped as a [`connection`] that keeps the time. For each request there [`proxy`]
+//! goes through Pingora's phases. What is to be done with either is decided by [`judge`]: [`host`]
+//! says whether the control plane or a workspace is meant; [`authenticate`] reads the workspace host's own session;
 //! [`authorize`] makes a [`authorize::Permit`] of it, or says why not, in which case [`respond`]
 //! answers and [`callback`] begins or ends a sign-in. With a permit [`upstream`] dials the
 //! workspace's bridge, [`headers`] takes away what is not for others to see, and bytes flow both
@@ -27,8 +29,11 @@ pub mod callback;
 pub mod client;
 pub mod connection;
 pub mod error;
+pub mod front;
+pub mod head;
 pub mod headers;
 pub mod host;
+pub mod judge;
 pub mod limit;
 pub mod listener;
 pub mod live;
@@ -42,6 +47,8 @@ pub mod respond;
 pub mod routes;
 pub mod server;
 pub mod sessions;
+pub mod socket;
+pub mod tunnel;
 pub mod upstream;
 
 use std::fmt;

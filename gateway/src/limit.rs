@@ -5,6 +5,7 @@ use std::time::Duration;
 use http::HeaderMap;
 use http::header::CONTENT_LENGTH;
 use pingora_core::protocols::http::ServerSession;
+use pingora_http::RequestHeader;
 use tokio::time::Instant;
 
 /// How long a body may take before its rate counts: the first packets of a connection are slow.
@@ -24,26 +25,9 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Tells whether a request's head is larger than may be.
-    ///
-    /// Over HTTP/1 it is counted as it came. Over HTTP/2 the library refuses larger lists by
-    /// itself, with the same status; what is counted here is the list as HTTP/2 defines its size.
-    pub fn is_head_too_large(&self, session: &ServerSession) -> bool {
-        let head = session.req_header();
-        if head.headers.len() > self.head_fields {
-            return true;
-        }
-        let size = match session.as_http1() {
-            Some(session) => session.get_headers_raw_bytes().len(),
-            None => {
-                let fields = head.headers.iter();
-                let fields: usize = fields
-                    .map(|(name, value)| name.as_str().len() + value.len() + 32)
-                    .sum();
-                fields + head.raw_path().len()
-            }
-        };
-        size > self.head_bytes
+    /// Tells whether a request's head, so many bytes long, is larger than may be.
+    pub fn is_head_too_large(&self, headers: &HeaderMap, bytes: usize) -> bool {
+        headers.len() > self.head_fields || bytes > self.head_bytes
     }
 
     /// Tells whether a request announces a body that is larger than may be.
@@ -64,6 +48,26 @@ impl Limits {
             started: Instant::now(),
         }
     }
+}
+
+/// Returns how large a request's head is.
+///
+/// Over HTTP/1 it is counted as it came. Over HTTP/2 the library refuses larger lists by itself,
+/// with the same status; what is counted here is the list as HTTP/2 defines its size.
+pub fn head_bytes(session: &ServerSession) -> usize {
+    match session.as_http1() {
+        Some(session) => session.get_headers_raw_bytes().len(),
+        None => list_size(session.req_header()),
+    }
+}
+
+/// Returns the size of a header list. Source: RFC 9113, section 6.5.2.
+pub fn list_size(head: &RequestHeader) -> usize {
+    let fields = head.headers.iter();
+    let fields: usize = fields
+        .map(|(name, value)| name.as_str().len() + value.len() + 32)
+        .sum();
+    fields + head.raw_path().len()
 }
 
 fn announced(headers: &HeaderMap) -> Option<u64> {

@@ -1,31 +1,37 @@
 //! The TLS listener: our own accept loop, with the deadlines that Pingora's does not have.
 
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use pingora_core::apps::{HttpServerApp, ServerApp};
-use pingora_core::listeners::tls::Acceptor;
-use pingora_core::protocols::l4::socket::SocketAddr as PingoraAddress;
-use pingora_core::protocols::l4::stream::Stream;
-use pingora_core::protocols::{GetSocketDigest, SocketDigest};
+use pingora_proxy::HttpProxy;
 use rustls::ServerConfig;
 use rustls::server::{NoServerSessionStorage, ResolvesServerCert};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, Socket as RawSocket, TcpKeepalive, Type};
+use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
-use crate::admission::Admission;
+use crate::admission::{Admission, Admitted};
 use crate::client::TrustedProxies;
-use crate::connection::{self, Connection};
+use crate::connection::{self, Connection, Facts, Stream};
 use crate::error::Error;
+use crate::front::Front;
+use crate::head::{self, First};
 use crate::metrics::{Metrics, Open};
+use crate::proxy::Proxy;
 use crate::proxy_protocol;
+use crate::socket::Socket;
+use crate::tunnel::Tunnels;
+use crate::tunnel::control::Cut;
 
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 1024;
@@ -33,13 +39,21 @@ const BACKLOG: i32 = 1024;
 /// Pause after the system refused to accept: it is out of descriptors, most likely.
 const BREATH: Duration = Duration::from_millis(100);
 
+/// How long clients may take to hear that the gateway ends.
+const FAREWELL: Duration = Duration::from_secs(3);
+
+/// When the system asks a quiet peer whether it is there, and how often until it gives up.
+const PROBE_AFTER: Duration = Duration::from_secs(60);
+const PROBE_EVERY: Duration = Duration::from_secs(15);
+const PROBES: u32 = 4;
+
 /// Binds a TCP listener. Must be called inside a Tokio runtime.
 ///
 /// # Errors
 /// [`Error`], which names the address and `setting`.
 pub fn bind(address: SocketAddr, setting: &'static str) -> Result<TcpListener, Error> {
     let bound = || -> io::Result<TcpListener> {
-        let socket = Socket::new(
+        let socket = RawSocket::new(
             Domain::for_address(address),
             Type::STREAM,
             Some(Protocol::TCP),
@@ -50,6 +64,12 @@ pub fn bind(address: SocketAddr, setting: &'static str) -> Result<TcpListener, E
             // `[::]` is both families, whatever the system's default is.
             socket.set_only_v6(false)?;
         }
+        // Inherited by what is accepted: a peer that vanished without a word is found out.
+        let probes = TcpKeepalive::new()
+            .with_time(PROBE_AFTER)
+            .with_interval(PROBE_EVERY)
+            .with_retries(PROBES);
+        socket.set_tcp_keepalive(&probes)?;
         socket.set_nonblocking(true)?;
         socket.bind(&address.into())?;
         socket.listen(BACKLOG)?;
@@ -109,34 +129,32 @@ pub struct Entrance {
 }
 
 /// What every connection is served with.
-struct Service<A> {
-    acceptor: Acceptor,
-    app: Arc<A>,
-    deadlines: Deadlines,
-    entrance: Entrance,
-    metrics: Metrics,
+pub struct Service {
+    /// The TLS side.
+    pub acceptor: TlsAcceptor,
+    /// Serves requests.
+    pub proxy: Arc<HttpProxy<Proxy>>,
+    /// Serves WebSockets.
+    pub tunnels: Arc<Tunnels>,
+    /// How long things may take.
+    pub deadlines: Deadlines,
+    /// Who gets in.
+    pub entrance: Entrance,
+    /// Largest head of a request. Unit: bytes.
+    pub head_limit: usize,
+    /// Counts.
+    pub metrics: Metrics,
 }
 
-/// Accepts TLS connections and serves them with `app` until `shutdown`, then lets what is open end
-/// within the drain deadline.
-pub async fn serve<A>(
-    listener: TcpListener,
-    config: ServerConfig,
-    app: Arc<A>,
-    deadlines: Deadlines,
-    entrance: Entrance,
-    metrics: Metrics,
-    shutdown: CancellationToken,
-) where
-    A: HttpServerApp + Send + Sync + 'static,
-{
-    let service = Arc::new(Service {
-        acceptor: Acceptor::from_server_config(Arc::new(config)),
-        app,
-        deadlines,
-        entrance,
-        metrics,
-    });
+impl fmt::Debug for Service {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Service").finish_non_exhaustive()
+    }
+}
+
+/// Accepts TLS connections and serves them until `shutdown`, then lets what is open end within the
+/// drain deadline. It does not wait when nothing is open.
+pub async fn serve(listener: TcpListener, service: Arc<Service>, shutdown: CancellationToken) {
     let (stopping, stop) = watch::channel(false);
     let mut connections = JoinSet::new();
     loop {
@@ -160,28 +178,62 @@ pub async fn serve<A>(
         });
     }
     drop(listener);
-    // HTTP/2 connections are told to go away, HTTP/1 ones end with their present request.
+    drain(&service, stopping, connections).await;
+}
+
+async fn drain(service: &Service, stopping: watch::Sender<bool>, mut connections: JoinSet<()>) {
     stopping.send_replace(true);
-    service.app.http_cleanup().await;
-    let all_ended = async { while connections.join_next().await.is_some() {} };
-    if tokio::time::timeout(deadlines.drain, all_ended)
-        .await
-        .is_err()
-    {
+    // Wakes the connections that wait for their next request.
+    service.proxy.http_cleanup().await;
+    let mut all_ended = async |limit| {
+        let ended = async { while connections.join_next().await.is_some() {} };
+        tokio::time::timeout(limit, ended).await.is_ok()
+    };
+    if all_ended(service.deadlines.drain).await {
+        return;
+    }
+    service.tunnels.judge.live.cut_tunnels(Cut::GoingAway);
+    if !all_ended(FAREWELL).await {
         let left = connections.len();
         tracing::info!(left, "closing {left} connections that are still open");
     }
     connections.shutdown().await;
 }
 
-impl<A: HttpServerApp + Send + Sync + 'static> Service<A> {
-    async fn serve_one(
+impl Service {
+    /// Serves one connection. What is needed for a while only is in futures of its own, so that
+    /// the memory of a connection that stays open does not hold it.
+    async fn serve_one(&self, stream: TcpStream, peer: SocketAddr, stop: &watch::Receiver<bool>) {
+        let Some((stream, facts, _admitted)) = Box::pin(self.enter(stream, peer)).await else {
+            return;
+        };
+        let mut stream = Box::new(stream);
+        let Some(first) = Box::pin(self.first(&mut stream, &facts)).await else {
+            return;
+        };
+        match first {
+            First::WebSocket { head, read } if self.tunnels.judge.is_for_workspace(&head) => {
+                let serve = self.tunnels.serve_http1(stream, head, read.len(), facts);
+                Box::pin(serve).await;
+            }
+            First::WebSocket { read, .. } | First::Other(read) => {
+                let head_limit = self.deadlines.head;
+                let connection = Connection::new(stream, read, Arc::clone(&facts), head_limit);
+                let (proxy, tunnels) = (Arc::clone(&self.proxy), Arc::clone(&self.tunnels));
+                let front = Arc::new(Front::new(proxy, tunnels, Arc::clone(&facts)));
+                let serve = front.process_new(Box::new(connection), stop);
+                connection::with_facts(facts, serve).await;
+            }
+        }
+    }
+
+    /// Lets a connection in and shakes hands, within one deadline for all that comes before the
+    /// first request.
+    async fn enter(
         &self,
         mut stream: TcpStream,
         peer: SocketAddr,
-        stop: &watch::Receiver<bool>,
-    ) {
-        // One deadline for all that comes before the first request.
+    ) -> Option<(Stream, Arc<Facts>, Option<Admitted>)> {
         let deadline = Instant::now() + self.deadlines.handshake;
         let client = if self.entrance.announcing.contains(peer.ip()) {
             match timeout_at(deadline, proxy_protocol::read(&mut stream)).await {
@@ -189,64 +241,72 @@ impl<A: HttpServerApp + Send + Sync + 'static> Service<A> {
                 Ok(Err(error)) => {
                     self.metrics.handshake_failed("proxy_protocol");
                     tracing::warn!(%peer, %error, "hung up on {peer}: {error}");
-                    return;
+                    return None;
                 }
                 Err(_) => {
                     self.metrics.handshake_failed("timeout");
-                    return;
+                    return None;
                 }
             }
         } else {
             peer
         };
-        let _admitted = if self.entrance.trusted.contains(client.ip()) {
+        let admitted = if self.entrance.trusted.contains(client.ip()) {
             None
         } else {
-            match self.entrance.admission.admit(client.ip()) {
-                Some(admitted) => Some(admitted),
-                None => {
-                    self.metrics.denied("connections");
-                    tracing::debug!(%client, "hung up on {client}, which has too many connections");
-                    return;
-                }
+            let admitted = self.entrance.admission.admit(client.ip());
+            if admitted.is_none() {
+                self.metrics.denied("connections");
+                tracing::debug!(%client, "hung up on {client}, which has too many connections");
+                return None;
             }
+            admitted
         };
-        let stream = with_digest(stream, client);
-        let handshake = timeout_at(deadline, self.acceptor.tls_handshake(stream));
-        let stream = match handshake.await {
-            Ok(Ok(stream)) => stream,
+        let _ = stream.set_nodelay(true);
+        let handshake = self.acceptor.accept(Socket::new(stream));
+        match timeout_at(deadline, handshake).await {
+            Ok(Ok(stream)) => {
+                let facts = Arc::new(Facts::new(client, stream.get_ref().1));
+                self.metrics.shaken(facts.tls);
+                Some((stream, facts, admitted))
+            }
             Ok(Err(error)) => {
                 // Scanners and browsers that do not trust us yet: worth a number, not a line.
                 self.metrics.handshake_failed("error");
                 tracing::debug!(%error, "a TLS handshake failed: {error}");
-                return;
+                None
             }
             Err(_) => {
                 self.metrics.handshake_failed("timeout");
-                return;
+                None
             }
-        };
-        let (first_byte, head) = (self.deadlines.first_byte, self.deadlines.head);
-        let (connection, stage) = Connection::new(stream, first_byte, head);
-        let serve = self.app.process_new(Box::new(connection), stop);
-        connection::with_stage(stage, serve).await;
+        }
     }
-}
 
-/// Makes a connection into what Pingora reads from, and tells it whose it is.
-fn with_digest(stream: TcpStream, client: SocketAddr) -> Stream {
-    let number = stream.as_raw_fd();
-    let local = stream.local_addr();
-    let mut stream: Stream = stream.into();
-    let _ = stream.set_nodelay();
-    let digest = SocketDigest::from_raw_fd(number);
-    // Told rather than asked for later, when the client may be gone.
-    let _ = digest.peer_addr.set(Some(PingoraAddress::Inet(client)));
-    if let Ok(local) = local {
-        let _ = digest.local_addr.set(Some(PingoraAddress::Inet(local)));
+    /// Reads what a connection begins with: the first request's head, where it is HTTP/1.
+    async fn first(&self, stream: &mut Stream, facts: &Facts) -> Option<First> {
+        let started = Instant::now();
+        let mut first_byte = [0];
+        let (silence, whole) = (self.deadlines.first_byte, self.deadlines.head);
+        let length = timeout_at(started + silence, stream.read(&mut first_byte)).await;
+        if !matches!(length, Ok(Ok(1))) {
+            if length.is_err() {
+                self.metrics.denied("silent");
+            }
+            return None;
+        }
+        if facts.tls.is_h2 {
+            return Some(First::Other(Bytes::copy_from_slice(&first_byte)));
+        }
+        let deadline = Instant::now() + whole;
+        match timeout_at(deadline, head::read(stream, first_byte[0], self.head_limit)).await {
+            Ok(first) => first.ok(),
+            Err(_) => {
+                self.metrics.denied("slow_head");
+                None
+            }
+        }
     }
-    stream.set_socket_digest(digest);
-    stream
 }
 
 #[cfg(test)]

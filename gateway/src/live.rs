@@ -1,11 +1,12 @@
-//! What is open right now, by session: so that the end of a session ends it too.
+//! What is open right now: by session, by user and by workspace, so that the end of any of them ends
+//! it too.
 //!
 //! A WebSocket or an event stream may stay open for days after the request that opened it was
-//! judged. Each request that was let in to a workspace is entered here with a handle on its
-//! upstream connection; to cut it there ends it at the client too, over HTTP/1 and for the one
-//! stream of an HTTP/2 connection alike, which the same browser may be using for other hosts.
+//! judged. Each request that was let in to a workspace is entered here with a handle: a tunnel's
+//! switch, which lets it say goodbye, or the upstream connection of a request that Pingora serves.
+//! To cut it there ends it at the client too, over HTTP/1 and for the one stream of an HTTP/2
+//! connection alike, which the same browser may be using for other hosts.
 
-use std::collections::HashMap;
 use std::net::Shutdown;
 use std::os::fd::RawFd;
 use std::os::unix::net::UnixStream;
@@ -13,7 +14,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use dashmap::DashMap;
-use kalpana_domain::id::SessionId;
+use kalpana_domain::id::{SessionId, UserId, WorkspaceId};
+
+use crate::tunnel::control::{Control, Cut};
 
 /// A handle on one upstream connection, which the pool may pass from request to request.
 #[derive(Debug)]
@@ -72,33 +75,82 @@ impl Upstreams {
     }
 }
 
-/// The requests under way, by session.
+/// Whom something open depends on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Key {
+    /// The control session that its workspace session was made from.
+    Session(SessionId),
+    /// The person.
+    User(UserId),
+    /// The workspace it reaches.
+    Workspace(WorkspaceId),
+}
+
+/// How something that is open is ended.
+#[derive(Debug, Clone)]
+pub enum Switch {
+    /// By its upstream connection.
+    Connection(Arc<Handle>),
+    /// By itself.
+    Tunnel(Arc<Control>),
+}
+
+impl Switch {
+    fn cut(&self, cut: Cut) {
+        match self {
+            Self::Connection(handle) => handle.cut(),
+            Self::Tunnel(control) => control.cut(cut),
+        }
+    }
+}
+
+/// The requests under way, by everything they depend on.
 #[derive(Debug, Default)]
 pub struct Live {
-    by_session: DashMap<SessionId, HashMap<u64, Arc<Handle>>>,
+    open: DashMap<Key, Vec<(u64, Switch)>>,
     next: AtomicU64,
 }
 
 impl Live {
-    /// Enters a request of `session` that travels over `handle`, until the entry is dropped.
-    pub fn enter(self: &Arc<Self>, session: SessionId, handle: Arc<Handle>) -> Entry {
+    /// Enters a request that depends on `keys`, until the entry is dropped.
+    pub fn enter(self: &Arc<Self>, keys: [Key; 3], switch: &Switch) -> Entry {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        self.by_session
-            .entry(session)
-            .or_default()
-            .insert(number, handle);
+        for key in keys {
+            let mut open = self.open.entry(key).or_default();
+            open.push((number, switch.clone()));
+        }
         Entry {
             live: Arc::clone(self),
-            session,
+            keys,
             number,
         }
     }
 
-    /// Cuts everything that `session` has open. Returns how much that was.
-    pub fn cut(&self, session: SessionId) -> usize {
-        let open = self.by_session.get(&session);
-        let handles = open.iter().flat_map(|open| open.values());
-        handles.map(|handle| handle.cut()).count()
+    /// Cuts everything that depends on `key`. Returns how much that was.
+    pub fn cut(&self, key: Key, cut: Cut) -> usize {
+        // Copied, because what is cut may leave at once.
+        let open = self.open.get(&key).map(|open| open.clone());
+        let open = open.unwrap_or_default();
+        for (_, switch) in &open {
+            switch.cut(cut);
+        }
+        open.len()
+    }
+
+    /// Cuts every tunnel that is open.
+    pub fn cut_tunnels(&self, cut: Cut) {
+        for open in &self.open {
+            if matches!(open.key(), Key::Workspace(_)) {
+                let tunnels = open.value().iter();
+                let tunnels = tunnels.filter(|(_, switch)| matches!(switch, Switch::Tunnel(_)));
+                tunnels.for_each(|(_, switch)| switch.cut(cut));
+            }
+        }
+    }
+
+    #[cfg(test)]
+    fn is_empty(&self) -> bool {
+        self.open.is_empty()
     }
 }
 
@@ -106,18 +158,22 @@ impl Live {
 #[derive(Debug)]
 pub struct Entry {
     live: Arc<Live>,
-    session: SessionId,
+    keys: [Key; 3],
     number: u64,
 }
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        if let Some(mut open) = self.live.by_session.get_mut(&self.session) {
-            open.remove(&self.number);
+        for key in self.keys {
+            // One step, so that a request that is entered meanwhile is not forgotten.
+            self.live.open.remove_if_mut(&key, |_, open| {
+                let position = open.iter().rposition(|(number, _)| *number == self.number);
+                if let Some(position) = position {
+                    open.swap_remove(position);
+                }
+                open.is_empty()
+            });
         }
-        self.live
-            .by_session
-            .remove_if(&self.session, |_, open| open.is_empty());
     }
 }
 
@@ -127,24 +183,49 @@ mod tests {
 
     use super::*;
 
+    fn keys(session: SessionId, workspace: &str) -> [Key; 3] {
+        [
+            Key::Session(session),
+            Key::User(UserId::from_bytes([1; 16])),
+            Key::Workspace(WorkspaceId::parse(workspace).unwrap()),
+        ]
+    }
+
     #[test]
-    fn cutting_a_session_ends_its_connections_and_no_others() {
+    fn what_depends_on_something_ends_with_it_and_nothing_else_does() {
         let (upstreams, live) = (Upstreams::default(), Arc::new(Live::default()));
         let (mine, theirs) = (SessionId::generate(), SessionId::generate());
         let open = |number: RawFd| {
             let (ours, far) = UnixStream::pair().unwrap();
             far.set_nonblocking(true).unwrap();
-            (upstreams.opened(number, ours), far)
+            (Switch::Connection(upstreams.opened(number, ours)), far)
         };
         let ((one, mut one_far), (two, mut two_far)) = (open(1), open(2));
-        let entry = live.enter(mine, one);
-        let _other = live.enter(theirs, two);
-        assert_eq!(live.cut(mine), 1);
+        let entry = live.enter(keys(mine, "abcdefghij01"), &one);
+        let other = live.enter(keys(theirs, "abcdefghij02"), &two);
+        assert_eq!(live.cut(Key::Session(mine), Cut::SessionEnded), 1);
         assert_eq!(one_far.read(&mut [0]).unwrap(), 0, "ended");
         let still = two_far.read(&mut [0]).unwrap_err();
         assert_eq!(still.kind(), std::io::ErrorKind::WouldBlock);
-        drop(entry);
-        assert_eq!(live.cut(mine), 0);
+        let [_, user, workspace] = keys(theirs, "abcdefghij02");
+        assert_eq!(live.cut(user, Cut::SessionEnded), 2);
+        assert_eq!(live.cut(workspace, Cut::Asleep), 1);
+        assert_eq!(two_far.read(&mut [0]).unwrap(), 0, "ended");
+        drop((entry, other));
+        assert!(live.is_empty());
+    }
+
+    #[test]
+    fn a_tunnel_is_told_why_and_the_first_reason_stays() {
+        let live = Arc::new(Live::default());
+        let control = Arc::new(Control::default());
+        let switch = Switch::Tunnel(Arc::clone(&control));
+        let _entry = live.enter(keys(SessionId::generate(), "abcdefghij01"), &switch);
+        let context = std::task::Context::from_waker(std::task::Waker::noop());
+        assert_eq!(control.poll_cut(&context), None);
+        live.cut(keys(SessionId::generate(), "abcdefghij01")[2], Cut::Asleep);
+        live.cut_tunnels(Cut::GoingAway);
+        assert_eq!(control.poll_cut(&context), Some(Cut::Asleep));
     }
 
     #[test]

@@ -6,6 +6,8 @@ use prometheus::{
     HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
 };
 
+use crate::connection::Tls;
+
 /// The gateway's metrics. Clones count into the same.
 #[derive(Debug, Clone)]
 pub struct Metrics {
@@ -19,6 +21,8 @@ pub struct Metrics {
     /// Workspaces that are known.
     pub routes: IntGauge,
     handshakes_failed: IntCounterVec,
+    handshakes: IntCounterVec,
+    tunnels_ended: IntCounterVec,
 }
 
 impl Metrics {
@@ -69,6 +73,16 @@ impl Metrics {
                 "TLS handshakes that came to nothing, by reason.",
                 "reason",
             )?,
+            handshakes: counters(
+                "kalpana_gateway_handshakes_total",
+                "TLS handshakes that were completed, full or resumed.",
+                "kind",
+            )?,
+            tunnels_ended: counters(
+                "kalpana_gateway_websockets_ended_total",
+                "WebSockets to workspaces that have ended, by who or what ended them.",
+                "end",
+            )?,
             connections: gauge(
                 "kalpana_gateway_connections",
                 "Connections from outside that are open.",
@@ -104,6 +118,17 @@ impl Metrics {
     /// Counts a handshake that failed.
     pub fn handshake_failed(&self, reason: &'static str) {
         self.handshakes_failed.with_label_values(&[reason]).inc();
+    }
+
+    /// Counts a completed handshake.
+    pub fn shaken(&self, tls: Tls) {
+        let kind = if tls.is_resumed { "resumed" } else { "full" };
+        self.handshakes.with_label_values(&[kind]).inc();
+    }
+
+    /// Counts a WebSocket that has ended.
+    pub fn tunnel_ended(&self, end: &'static str) {
+        self.tunnels_ended.with_label_values(&[end]).inc();
     }
 
     /// Shows whether a feed is up.

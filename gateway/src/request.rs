@@ -9,6 +9,7 @@ use kalpana_domain::address::{Surface, WorkspaceAddress};
 use uuid::Uuid;
 
 use crate::authorize::Permit;
+use crate::connection::{self, Facts};
 use crate::limit::BodyWatch;
 use crate::live::Entry;
 use crate::metrics::Open;
@@ -48,6 +49,8 @@ pub struct RequestContext {
     pub id: String,
     /// When its head was complete.
     pub started: Instant,
+    /// What is known of the connection it came over.
+    pub facts: Option<Arc<Facts>>,
     /// Who sent it.
     pub client: Option<IpAddr>,
     /// What it addresses.
@@ -80,6 +83,7 @@ impl RequestContext {
         Self {
             id: Uuid::now_v7().to_string(),
             started: Instant::now(),
+            facts: connection::facts(),
             client: None,
             kind: Kind::Unknown,
             host: String::new(),

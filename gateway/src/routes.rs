@@ -15,7 +15,9 @@ use kalpana_protocol::preamble::{Audience, ConnectKey, Target as BridgeTarget};
 use kalpana_protocol::routes::{Route as WireRoute, RouteChange, Target as WireTarget};
 use tokio::sync::watch;
 
+use crate::live::{Key, Live};
 use crate::metrics::Metrics;
+use crate::tunnel::control::Cut;
 
 /// Who may reach a workspace, and where it is.
 #[derive(Debug, Clone)]
@@ -56,6 +58,10 @@ pub struct InvalidRoute {
 }
 
 impl Route {
+    fn runs(&self) -> bool {
+        matches!(self.target, Target::Running(_))
+    }
+
     fn read(wire: WireRoute) -> Result<Self, InvalidRoute> {
         let invalid = |field| InvalidRoute { field };
         let workspace = WorkspaceId::parse(&wire.workspace).map_err(|_| invalid("workspace id"))?;
@@ -99,6 +105,7 @@ pub fn bridge_target(surface: Surface) -> BridgeTarget {
 pub struct Routes {
     table: DashMap<u128, Arc<Route>>,
     is_heard: AtomicBool,
+    live: Arc<Live>,
     metrics: Metrics,
     /// Raised when the first snapshot was heard.
     heard: watch::Sender<bool>,
@@ -106,10 +113,13 @@ pub struct Routes {
 
 impl Routes {
     /// Makes an empty table that has heard nothing yet.
-    pub fn new(metrics: Metrics) -> Self {
+    ///
+    /// What a workspace has open is cut in `live` when it no longer runs.
+    pub fn new(live: Arc<Live>, metrics: Metrics) -> Self {
         Self {
             table: DashMap::new(),
             is_heard: AtomicBool::new(false),
+            live,
             metrics,
             heard: watch::Sender::new(false),
         }
@@ -136,7 +146,14 @@ impl Routes {
         match Route::read(wire) {
             Ok(route) => {
                 let key = route.workspace.to_u128();
-                self.table.insert(key, Arc::new(route));
+                let (runs, generation) = (route.runs(), route.generation);
+                let before = self.table.insert(key, Arc::new(route));
+                if let Some(before) = before
+                    && before.runs()
+                    && (!runs || before.generation != generation)
+                {
+                    self.ended(&before);
+                }
                 Some(key)
             }
             Err(error) => {
@@ -146,10 +163,24 @@ impl Routes {
                 );
                 // What cannot be read must not leave an older permission in force.
                 if let Ok(id) = WorkspaceId::parse(&workspace) {
-                    self.table.remove(&id.to_u128());
+                    self.remove(id);
                 }
                 None
             }
+        }
+    }
+
+    fn remove(&self, workspace: WorkspaceId) {
+        if let Some((_, route)) = self.table.remove(&workspace.to_u128()) {
+            self.ended(&route);
+        }
+    }
+
+    /// A workspace no longer runs as it did: what it has open ends. The table comes first, so that
+    /// a request that is just being let in either sees that or is seen by the cut.
+    fn ended(&self, route: &Route) {
+        if route.runs() {
+            self.live.cut(Key::Workspace(route.workspace), Cut::Asleep);
         }
     }
 }
@@ -163,7 +194,15 @@ impl Follow for Routes {
             .into_iter()
             .filter_map(|wire| self.upsert(wire))
             .collect();
-        self.table.retain(|workspace, _| kept.contains(workspace));
+        let mut gone = Vec::new();
+        self.table.retain(|workspace, route| {
+            let is_kept = kept.contains(workspace);
+            if !is_kept {
+                gone.push(Arc::clone(route));
+            }
+            is_kept
+        });
+        gone.iter().for_each(|route| self.ended(route));
         self.metrics.routes.set(self.table.len() as i64);
         self.is_heard.store(true, Ordering::Release);
         self.heard.send_replace(true);
@@ -176,7 +215,7 @@ impl Follow for Routes {
             }
             RouteChange::Remove { workspace } => {
                 if let Ok(id) = WorkspaceId::parse(&workspace) {
-                    self.table.remove(&id.to_u128());
+                    self.remove(id);
                 }
             }
         }
@@ -202,7 +241,10 @@ mod tests {
     }
 
     fn routes() -> Routes {
-        Routes::new(Metrics::register(&prometheus::Registry::new()).unwrap())
+        Routes::new(
+            Arc::default(),
+            Metrics::register(&prometheus::Registry::new()).unwrap(),
+        )
     }
 
     fn id(text: &str) -> WorkspaceId {

@@ -14,6 +14,7 @@ use pingora_core::server::configuration::ServerConf;
 use pingora_proxy::HttpProxy;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use crate::admission::Admission;
@@ -21,8 +22,9 @@ use crate::client::TrustedProxies;
 use crate::error::Error;
 use crate::headers::Policies;
 use crate::host::Hosts;
+use crate::judge::Judge;
 use crate::limit::Limits;
-use crate::listener::{self, Deadlines, Entrance};
+use crate::listener::{self, Deadlines, Entrance, Service};
 use crate::live::{Live, Upstreams};
 use crate::metrics::Metrics;
 use crate::plain::{self, Plain};
@@ -30,11 +32,13 @@ use crate::proxy::Proxy;
 use crate::rate::{self, Rates};
 use crate::routes::Routes;
 use crate::sessions::Sessions;
+use crate::tunnel::Tunnels;
 use crate::upstream::Upstream;
 use crate::{Bound, Dependencies};
 
-/// Idle upstream connections that are kept, per thread.
-const POOL_PER_THREAD: usize = 128;
+/// Idle upstream connections that are kept, per thread: as many as browsers that load an editor at
+/// the same time would open. Each is kept for seconds only.
+const POOL_PER_THREAD: usize = 1024;
 
 /// Runs the gateway until `shutdown`, then drains.
 ///
@@ -64,13 +68,15 @@ pub async fn run(deps: Dependencies, shutdown: CancellationToken) -> Result<(), 
     announce(&deps, &tls, plain.as_ref());
 
     let live = Arc::new(Live::default());
-    let routes = Arc::new(Routes::new(metrics.clone()));
+    let routes = Arc::new(Routes::new(Arc::clone(&live), metrics.clone()));
     let sessions = Arc::new(Sessions::new(Arc::clone(&live), metrics.clone()));
     let rates = Arc::new(Rates::new(
         deps.config.requests_per_address,
         deps.config.requests_per_workspace,
     ));
-    let proxy = proxy(&deps, keys, live, &routes, &sessions, &rates, &metrics);
+    let judge = Arc::new(judge(
+        &deps, keys, live, &routes, &sessions, &rates, &metrics,
+    ));
     let deadlines = Deadlines {
         handshake: deps.config.handshake_timeout.0,
         first_byte: deps.config.first_byte_timeout.0,
@@ -83,6 +89,20 @@ pub async fn run(deps: Dependencies, shutdown: CancellationToken) -> Result<(), 
         trusted: TrustedProxies::new(deps.config.trusted_proxies.clone()),
         announcing: TrustedProxies::new(deps.config.proxy_protocol_from.clone()),
     };
+    let tunnels = Tunnels {
+        judge: Arc::clone(&judge),
+        trusted: entrance.trusted.clone(),
+        ping: deps.config.websocket_ping.0,
+    };
+    let service = Arc::new(Service {
+        acceptor: TlsAcceptor::from(Arc::new(server_config)),
+        proxy: proxy(&deps, judge),
+        tunnels: Arc::new(tunnels),
+        deadlines,
+        entrance,
+        head_limit: deps.config.header_limit_bytes,
+        metrics: metrics.clone(),
+    });
 
     // The feeds are followed until the last connection has ended: a session that ends while we
     // drain must still be cut.
@@ -103,18 +123,7 @@ pub async fn run(deps: Dependencies, shutdown: CancellationToken) -> Result<(), 
                 plain::serve(plain, site, shutdown.clone()).await;
             }
         };
-        tokio::join!(
-            listener::serve(
-                tls,
-                server_config,
-                proxy,
-                deadlines,
-                entrance,
-                metrics.clone(),
-                shutdown.clone()
-            ),
-            redirect,
-        );
+        tokio::join!(listener::serve(tls, service, shutdown.clone()), redirect,);
         drained.cancel();
     };
     tokio::join!(background, foreground);
@@ -154,7 +163,7 @@ fn announce(deps: &Dependencies, tls: &TcpListener, plain: Option<&TcpListener>)
     deps.bound.send_replace(Some(bound));
 }
 
-fn proxy(
+fn judge(
     deps: &Dependencies,
     keys: KeyRing,
     live: Arc<Live>,
@@ -162,23 +171,18 @@ fn proxy(
     sessions: &Arc<Sessions>,
     rates: &Arc<Rates>,
     metrics: &Metrics,
-) -> Arc<HttpProxy<Proxy>> {
-    let upstreams = Arc::new(Upstreams::default());
-    let proxy = Proxy {
+) -> Judge {
+    Judge {
         hosts: Hosts::new(&deps.site),
         policies: Policies::new(&deps.site),
-        upstream: Upstream::new(&deps.site, Arc::clone(&deps.clock), Arc::clone(&upstreams)),
         site: deps.site.clone(),
         routes: Arc::clone(routes),
         sessions: Arc::clone(sessions),
         live,
-        upstreams,
         keys,
         used: UsedTickets::default(),
-        token: deps.peers.token.clone(),
         metrics: metrics.clone(),
         clock: Arc::clone(&deps.clock),
-        trusted: TrustedProxies::new(deps.config.trusted_proxies.clone()),
         rates: Arc::clone(rates),
         security_contact: deps.config.security_contact.clone(),
         limits: Limits {
@@ -187,12 +191,23 @@ fn proxy(
             body_bytes: deps.config.body_limit.0,
             body_rate: deps.config.body_rate.0,
         },
-        quiet_limit: deps.config.keepalive_timeout.0,
         session_lifetime: deps
             .config
             .session_lifetime
             .0
             .min(workspace_session::LIFETIME),
+    }
+}
+
+fn proxy(deps: &Dependencies, judge: Arc<Judge>) -> Arc<HttpProxy<Proxy>> {
+    let upstreams = Arc::new(Upstreams::default());
+    let proxy = Proxy {
+        judge,
+        upstream: Upstream::new(&deps.site, Arc::clone(&deps.clock), Arc::clone(&upstreams)),
+        upstreams,
+        token: deps.peers.token.clone(),
+        trusted: TrustedProxies::new(deps.config.trusted_proxies.clone()),
+        quiet_limit: deps.config.keepalive_timeout.0,
     };
     let threads = match deps.config.threads {
         0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
@@ -207,6 +222,7 @@ fn proxy(
     let mut h2 = default_h2_options();
     let head_limit = u32::try_from(deps.config.header_limit_bytes).unwrap_or(u32::MAX);
     h2.max_header_list_size(head_limit);
+    h2.enable_connect_protocol();
     http.h2_options = Some(h2);
     let mut options = HttpServerOptions::default();
     options.h2_idle_timeout = Some(deps.config.keepalive_timeout.0);

@@ -15,8 +15,9 @@ use kalpana_link::feed::Follow;
 use kalpana_protocol::sessions::{RevokedSession, SessionChange, SessionState};
 use tokio::sync::watch;
 
-use crate::live::Live;
+use crate::live::{Key, Live};
 use crate::metrics::Metrics;
+use crate::tunnel::control::Cut;
 
 /// The sessions that have ended, and the keys of tickets.
 #[derive(Debug)]
@@ -70,7 +71,7 @@ impl Sessions {
             return None;
         };
         if self.revoked.insert(session) {
-            let cut = self.live.cut(session);
+            let cut = self.live.cut(Key::Session(session), Cut::SessionEnded);
             tracing::info!(
                 connections = cut,
                 "a session ended; cut {cut} open connections"

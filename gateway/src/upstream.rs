@@ -28,7 +28,7 @@ use crate::request::DialFailure;
 use crate::routes;
 
 /// Longest wait for the bridge's answer to a preamble. The bridge may be waiting for the editor.
-const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+pub const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 
 /// How long an idle connection is kept. code-server closes its own after 5 s; to be later than it
 /// would be to lose a request now and then.

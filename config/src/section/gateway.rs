@@ -24,6 +24,9 @@ pub struct Gateway {
     pub header_timeout: Span,
     /// How long an idle connection between requests is kept. Default: 60s.
     pub keepalive_timeout: Span,
+    /// How long the client of a WebSocket may be quiet until it is asked whether it is still there;
+    /// one that does not answer within the same time again is gone. Default: 30s.
+    pub websocket_ping: Span,
     /// Largest request header, in bytes including the request line; more is answered 431.
     /// Default: 32768.
     pub header_limit_bytes: usize,
@@ -70,6 +73,7 @@ impl Default for Gateway {
             first_byte_timeout: Span::seconds(10),
             header_timeout: Span::seconds(10),
             keepalive_timeout: Span::seconds(60),
+            websocket_ping: Span::seconds(30),
             header_limit_bytes: 32 << 10,
             header_limit_fields: 100,
             body_limit: ByteSize(4 << 30),
@@ -95,6 +99,7 @@ impl Gateway {
             ("first_byte_timeout", self.first_byte_timeout),
             ("header_timeout", self.header_timeout),
             ("keepalive_timeout", self.keepalive_timeout),
+            ("websocket_ping", self.websocket_ping),
             ("session_lifetime", self.session_lifetime),
         ] {
             problems.require(span.0.as_secs() >= 1, field, "must be at least 1s");

@@ -187,6 +187,14 @@ async fn serve(mut stream: BufReader<Recorded>) -> io::Result<()> {
                 }
                 return Ok(());
             }
+            "/half" => {
+                stream
+                    .write_all(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n\x81\x0ahal")
+                    .await?;
+                // The rest of the message never comes.
+                stream.read_to_end(&mut Vec::new()).await?;
+                return Ok(());
+            }
             "/sse" => {
                 stream
                     .write_all(

@@ -16,5 +16,6 @@ mod malformed;
 mod pages;
 mod sign_in;
 mod start;
+mod tunnel;
 mod upgrade;
 mod world;

@@ -9,6 +9,7 @@ use kalpana_gateway::{Dependencies, Error, GatewayPeers};
 use prometheus::Registry;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
+use tokio_tungstenite::tungstenite::Message;
 use tokio_util::sync::CancellationToken;
 
 use crate::bridge::Bridge;
@@ -71,13 +72,14 @@ async fn the_gateway_drains_and_then_ends() {
     let mut socket = upgrade::open(&world, &host, "/ws", &headers).await.unwrap();
     upgrade::echo(&mut socket, "hello").await;
     world.shutdown.cancel();
+    let heard = patient(socket.next()).await.unwrap().unwrap();
+    let Message::Close(Some(frame)) = heard else {
+        panic!("closed at the end of the drain: {heard:?}");
+    };
+    assert_eq!(u16::from(frame.code), 1001);
+    drop(socket);
     let gateway = world.gateway.take().unwrap();
     patient(gateway).await.unwrap().unwrap();
-    let heard = patient(socket.next()).await;
-    assert!(
-        heard.is_none_or(|heard| heard.is_err()),
-        "closed at the end of the drain"
-    );
     assert!(TcpStream::connect(world.bound.tls).await.is_err());
     assert_eq!(world.metric("kalpana_gateway_connections", ""), 0.0);
 }

@@ -1,0 +1,319 @@
+//! What is to be done with a request, by its head and by what is in memory. No I/O.
+//!
+//! Both ways through the gateway ask here: [`proxy`](crate::proxy) for all requests, and
+//! [`tunnel`](crate::tunnel) for WebSockets.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Method;
+use http::header::UPGRADE;
+use kalpana_auth::fetch;
+use kalpana_auth::ticket::UsedTickets;
+use kalpana_auth::workspace_session::{self, KeyRing};
+use kalpana_bridge_client::ConnectError;
+use kalpana_config::Site;
+use kalpana_domain::address::{Surface, WorkspaceAddress};
+use kalpana_domain::clock::Clock;
+use pingora_http::RequestHeader;
+
+use crate::authenticate;
+use crate::authorize::{self, Permit, Refusal, Rules};
+use crate::callback::{self, CallbackError, Desk};
+use crate::headers::{self, Policies};
+use crate::host::{Host, Hosts, Ports};
+use crate::limit::Limits;
+use crate::live::{Entry, Key, Live, Switch};
+use crate::metrics::Metrics;
+use crate::rate::Rates;
+use crate::request::{Kind, RequestContext};
+use crate::respond::Reply;
+use crate::routes::{Routes, Target};
+use crate::sessions::Sessions;
+
+/// Where whom to write to about a weakness is told.
+const SECURITY_TXT: &str = "/.well-known/security.txt";
+
+/// Everything that judging a request needs, all of it in memory.
+pub struct Judge {
+    /// The site's names.
+    pub site: Site,
+    /// The same, for telling hosts apart.
+    pub hosts: Hosts,
+    /// What answers are completed with.
+    pub policies: Policies,
+    /// Where workspaces are.
+    pub routes: Arc<Routes>,
+    /// Which sessions have ended.
+    pub sessions: Arc<Sessions>,
+    /// What is open.
+    pub live: Arc<Live>,
+    /// What workspace sessions are made with.
+    pub keys: KeyRing,
+    /// Which tickets were used.
+    pub used: UsedTickets,
+    /// Counts.
+    pub metrics: Metrics,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// What a request may bring.
+    pub limits: Limits,
+    /// How often requests may come.
+    pub rates: Arc<Rates>,
+    /// Whom to write to about a weakness of this site.
+    pub security_contact: Option<String>,
+    /// How long workspace sessions last.
+    pub session_lifetime: Duration,
+}
+
+impl std::fmt::Debug for Judge {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Judge").finish_non_exhaustive()
+    }
+}
+
+/// What is to be done with a request.
+#[derive(Debug)]
+pub enum Next {
+    /// Forward it.
+    Forward,
+    /// Answer it. The reason is empty when nothing was refused.
+    Answer(Reply, &'static str),
+}
+
+impl Judge {
+    /// Judges a request by its head, which is so many bytes long, and notes in `request` what it
+    /// is. One that is to be forwarded to a workspace has a permit there.
+    pub fn judge(
+        &self,
+        head: &RequestHeader,
+        head_bytes: usize,
+        request: &mut RequestContext,
+    ) -> Next {
+        if self.limits.is_head_too_large(&head.headers, head_bytes) {
+            return Next::Answer(Reply::HeadTooLarge, "head_too_large");
+        }
+        if self.limits.announces_too_much(&head.headers) {
+            return Next::Answer(Reply::BodyTooLarge, "body_too_large");
+        }
+        if let Err(too_many) = self.rates.client(request.client) {
+            return Next::Answer(Reply::TooManyRequests(too_many), "rate_address");
+        }
+        // Answered before the host is looked at: neither has a use behind a gateway.
+        if matches!(head.method, Method::CONNECT | Method::TRACE) {
+            return Next::Answer(Reply::MethodNotAllowed, "method");
+        }
+        let Some(host) = headers::requested_host(&head.headers, &head.uri) else {
+            return Next::Answer(Reply::BadRequest, "bad_host");
+        };
+        match self.hosts.parse(host, Ports::Own) {
+            Host::App => {
+                request.kind = Kind::App;
+                request.host = self.site.base_host();
+                match &self.security_contact {
+                    Some(contact) if head.uri.path() == SECURITY_TXT => {
+                        let text = security_txt(contact, &self.site.base_url(), self.clock.now());
+                        Next::Answer(Reply::SecurityContact { text }, "")
+                    }
+                    _ => Next::Forward,
+                }
+            }
+            Host::Workspace(address) => {
+                request.kind = Kind::Workspace(address);
+                request.host = self.site.workspace_host(&address.to_string());
+                self.judge_workspace(head, request, address)
+            }
+            Host::Unknown => Next::Answer(Reply::NotFound, "unknown_host"),
+            Host::Foreign => Next::Answer(Reply::Misdirected, "foreign_host"),
+            Host::Bad => Next::Answer(Reply::BadRequest, "bad_host"),
+        }
+    }
+
+    fn judge_workspace(
+        &self,
+        head: &RequestHeader,
+        request: &mut RequestContext,
+        address: WorkspaceAddress,
+    ) -> Next {
+        if !self.sessions.is_heard() || !self.routes.is_heard() {
+            return Next::Answer(Reply::NotReady, "not_ready");
+        }
+        let path = head.uri.path();
+        if path == callback::PATH {
+            return self.redeem(head, request, address);
+        }
+        if callback::is_own_path(path) {
+            return Next::Answer(Reply::NotFound, "own_path");
+        }
+        let now = self.clock.now();
+        let proven = authenticate::authenticate(&head.headers, &self.keys, &request.host, now);
+        let facts = authorize::Request {
+            address,
+            method: head.method.as_str(),
+            is_upgrade: head.headers.contains_key(UPGRADE),
+            headers: &head.headers,
+            own_origin: &format!("https://{}", request.host),
+            control_origin: &self.site.base_url(),
+        };
+        let rules = Rules {
+            now,
+            session_lifetime: self.session_lifetime,
+            is_revoked: |session| self.sessions.is_revoked(session),
+        };
+        let route = self.routes.find(address.workspace);
+        match authorize::authorize(&facts, proven, route, &rules) {
+            Ok(permit) => match self.rates.workspace(address.workspace) {
+                Ok(()) => {
+                    request.permit = Some(permit);
+                    Next::Forward
+                }
+                Err(too_many) => Next::Answer(Reply::TooManyRequests(too_many), "rate_workspace"),
+            },
+            Err(Refusal::OtherOrigin(reason)) => Next::Answer(Reply::OtherOrigin, reason),
+            Err(Refusal::NotRunning(route)) => {
+                Next::Answer(self.not_running(address, &route.target), "not_running")
+            }
+            Err(Refusal::Unauthenticated(reason)) => {
+                let reply = if is_navigation(head) && !facts.is_upgrade {
+                    let target = head.uri.path_and_query().map_or("/", |path| path.as_str());
+                    callback::begin(&self.site, address, &head.headers, target)
+                } else {
+                    Reply::Unauthenticated
+                };
+                Next::Answer(reply, reason)
+            }
+        }
+    }
+
+    fn redeem(
+        &self,
+        head: &RequestHeader,
+        request: &RequestContext,
+        address: WorkspaceAddress,
+    ) -> Next {
+        if head.method != Method::GET {
+            return Next::Answer(Reply::MethodNotAllowed, "method");
+        }
+        let redeemed = match self.sessions.verifier() {
+            None => return Next::Answer(Reply::NotReady, "not_ready"),
+            Some(verifier) => callback::redeem(
+                &Desk {
+                    verifier: &verifier,
+                    used: &self.used,
+                    keys: &self.keys,
+                    session_lifetime: self.session_lifetime.min(workspace_session::LIFETIME),
+                    now: self.clock.now(),
+                    is_revoked: |session| self.sessions.is_revoked(session),
+                },
+                address,
+                &request.host,
+                head.uri.query(),
+                &head.headers,
+                self.routes.find(address.workspace).as_deref(),
+            ),
+        };
+        match redeemed {
+            Ok(reply) => Next::Answer(reply, ""),
+            Err(error) => Next::Answer(self.sign_in_failed(request, &error), error.as_str()),
+        }
+    }
+
+    fn sign_in_failed(&self, request: &RequestContext, error: &CallbackError) -> Reply {
+        tracing::info!(
+            request.id = request.id,
+            "a sign-in to a workspace host did not succeed: {}",
+            error.as_str()
+        );
+        Reply::SignInFailed {
+            retry: format!("https://{}/", request.host),
+        }
+    }
+
+    fn not_running(&self, address: WorkspaceAddress, target: &Target) -> Reply {
+        let control = self.control_page(address);
+        match target {
+            Target::Starting => Reply::Starting,
+            Target::Stopping => Reply::Stopping { control },
+            Target::Failed { message } => Reply::Failed {
+                reason: message.clone(),
+                control,
+            },
+            Target::Stopped | Target::Running(_) => Reply::Stopped { control },
+        }
+    }
+
+    fn control_page(&self, address: WorkspaceAddress) -> String {
+        format!("{}/workspace/{}", self.site.base_url(), address.workspace)
+    }
+
+    /// Says what it means that a workspace could not be reached.
+    pub fn explain_unreachable(
+        &self,
+        failure: Option<&ConnectError>,
+        address: WorkspaceAddress,
+    ) -> Reply {
+        match (failure, address.surface) {
+            (Some(ConnectError::Refused { .. }), Surface::Port(port)) => Reply::PortClosed { port },
+            (Some(ConnectError::NotReady), _) => Reply::Starting,
+            (Some(ConnectError::Timeout), _) => Reply::WorkspaceSilent,
+            _ => Reply::WorkspaceUnreachable {
+                control: self.control_page(address),
+            },
+        }
+    }
+
+    /// Enters a request that was let in among what is open; `None` when its permission has ended
+    /// since it was judged, which nothing would have found to cut.
+    pub fn enter(&self, permit: &Permit, switch: &Switch) -> Option<Entry> {
+        let route = permit.route();
+        let keys = [
+            Key::Session(permit.session()),
+            Key::User(permit.user()),
+            Key::Workspace(route.workspace),
+        ];
+        let entry = self.live.enter(keys, switch);
+        let is_current = self.routes.find(route.workspace).is_some_and(|current| {
+            current.generation == route.generation && matches!(current.target, Target::Running(_))
+        });
+        (is_current && !self.sessions.is_revoked(permit.session())).then_some(entry)
+    }
+
+    /// Tells whether a request is for a workspace's host, of whichever kind.
+    pub fn is_for_workspace(&self, head: &RequestHeader) -> bool {
+        headers::requested_host(&head.headers, &head.uri)
+            .is_some_and(|host| matches!(self.hosts.parse(host, Ports::Own), Host::Workspace(_)))
+    }
+}
+
+/// Says whom to write to about a weakness. Source: RFC 9116. It asks to be read anew within a
+/// year; ours is always half a year from its end.
+fn security_txt(contact: &str, base_url: &str, now: kalpana_domain::Timestamp) -> String {
+    let expires = now + Duration::from_secs(182 * 86_400);
+    let expires = expires.strftime("%Y-%m-%dT%H:%M:%SZ");
+    format!("Contact: {contact}\nExpires: {expires}\nCanonical: {base_url}{SECURITY_TXT}\n")
+}
+
+fn is_navigation(head: &RequestHeader) -> bool {
+    let accept = head.headers.get(http::header::ACCEPT);
+    fetch::is_navigation(
+        head.method.as_str(),
+        authorize::fetch_headers(&head.headers),
+        accept.map(http::HeaderValue::as_bytes),
+    )
+}
+
+/// Tells whether an answer of ours should be a page: for navigations, and for whoever asks for
+/// HTML without saying what for.
+pub fn is_for_people(head: &RequestHeader) -> bool {
+    let mode = head.headers.get("sec-fetch-mode");
+    let accept = head.headers.get(http::header::ACCEPT);
+    match mode {
+        Some(mode) => mode.as_bytes() == b"navigate",
+        None => accept.is_some_and(|accept| {
+            let accept = accept.as_bytes().to_ascii_lowercase();
+            accept
+                .windows(b"text/html".len())
+                .any(|part| part == b"text/html")
+        }),
+    }
+}
