@@ -288,6 +288,41 @@ impl UsedTickets {
         used.insert(ticket.id, ticket.expires_at);
         Ok(())
     }
+
+    /// Lists the tickets that were used and could be used again, for a process that takes over.
+    pub fn list(&self, now: Timestamp) -> Vec<UsedTicket> {
+        let used = self
+            .0
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        used.iter()
+            .filter(|(_, expires_at)| now < **expires_at)
+            .map(|(id, expires_at)| UsedTicket {
+                id: id.0,
+                expires_at: *expires_at,
+            })
+            .collect()
+    }
+
+    /// Remembers what a process before this one listed.
+    pub fn remember(&self, listed: Vec<UsedTicket>) {
+        let mut used = self
+            .0
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        used.extend(
+            listed
+                .into_iter()
+                .map(|ticket| (TicketId(ticket.id), ticket.expires_at)),
+        );
+    }
+}
+
+/// A ticket that was used, as one process tells it another.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct UsedTicket {
+    id: [u8; 16],
+    expires_at: Timestamp,
 }
 
 #[cfg(test)]

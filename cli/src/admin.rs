@@ -1,6 +1,7 @@
 //! `/metrics`, `/healthz` and `/readyz` of one role, on a loopback port.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use anyhow::Context;
 use axum::Router;
@@ -12,6 +13,9 @@ use prometheus::{Encoder, Registry, TextEncoder};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+
+/// How often a port that is not free yet is tried again.
+const FREE_CHECK: Duration = Duration::from_millis(100);
 
 #[derive(Clone)]
 struct Shown {
@@ -31,6 +35,22 @@ pub(crate) async fn bind(address: SocketAddr, setting: &str) -> anyhow::Result<T
              hint: another program has the port; set {setting} to a free one, or to 0 to pick any"
         )
     })
+}
+
+/// Binds the port as soon as the process that has it lets go; `None` when `shutdown` comes first.
+pub(crate) async fn bind_when_free(
+    address: SocketAddr,
+    shutdown: &CancellationToken,
+) -> Option<TcpListener> {
+    loop {
+        if let Ok(listener) = TcpListener::bind(address).await {
+            return Some(listener);
+        }
+        tokio::select! {
+            () = shutdown.cancelled() => return None,
+            () = tokio::time::sleep(FREE_CHECK) => {}
+        }
+    }
 }
 
 /// Serves until `shutdown`. `needs` says what the role waits for while it is not ready.

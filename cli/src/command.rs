@@ -2,6 +2,7 @@
 
 pub(crate) mod admin;
 pub(crate) mod config;
+pub(crate) mod gateway;
 pub(crate) mod login;
 pub(crate) mod migrate;
 pub(crate) mod serve;
@@ -39,8 +40,8 @@ pub(crate) struct Kalpana {
 enum Command {
     /// Run a whole site on this machine
     Up(Settings),
-    /// Run the gateway alone
-    Gateway(Settings),
+    // Its help is above its arguments.
+    Gateway(gateway::Gateway),
     /// Run the orchestrator alone
     Orchestrator(Settings),
     /// Run the API and the page alone
@@ -149,9 +150,9 @@ impl Kalpana {
     pub(crate) fn run(self) -> anyhow::Result<()> {
         match self.command {
             Command::Up(settings) => up::run(&settings),
-            Command::Gateway(settings) => serve::run(Role::Gateway, &settings),
-            Command::Orchestrator(settings) => serve::run(Role::Orchestrator, &settings),
-            Command::Web(settings) => serve::run(Role::Web, &settings),
+            Command::Gateway(gateway) => gateway.run(),
+            Command::Orchestrator(settings) => serve::run(Role::Orchestrator, &settings, false),
+            Command::Web(settings) => serve::run(Role::Web, &settings, false),
             Command::Login(login) => block_on(login.run()),
             Command::Logout(remote) => block_on(login::logout(remote)),
             Command::Workspace(command) => block_on(command.run()),
@@ -164,7 +165,7 @@ impl Kalpana {
 }
 
 /// Runs a command of a user on one thread.
-fn block_on(command: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+fn block_on<T>(command: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -133,6 +133,16 @@ impl Site {
         self.run_dir.join("web.sock")
     }
 
+    /// Socket at which the gateway that serves offers to be taken over.
+    pub fn handover_socket(&self) -> PathBuf {
+        self.run_dir.join("gateway-handover.sock")
+    }
+
+    /// Socket at which `kalpana up` is asked to replace one of its processes.
+    pub fn supervisor_socket(&self) -> PathBuf {
+        self.run_dir.join("supervisor.sock")
+    }
+
     /// Returns the socket of web's internal API.
     pub fn web_internal_socket(&self) -> PathBuf {
         self.run_dir.join("web-internal.sock")

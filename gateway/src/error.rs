@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use kalpana_auth::KeyFileError;
 
+use crate::handover::HandoverError;
+
 /// Why the gateway could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -54,6 +56,17 @@ pub enum Error {
     /// The key of workspace sessions cannot be used.
     #[error("cannot use the key of workspace sessions")]
     SessionKey(#[source] KeyFileError),
+    /// No other process could be taken over.
+    #[error("cannot take over from the gateway that runs")]
+    Handover(#[from] HandoverError),
+    /// The routes and ended sessions did not come in time to take over.
+    #[error(
+        "the routes and ended sessions were not heard within {seconds} s, so the gateway that runs was left in place; check that the orchestrator and web answer"
+    )]
+    NotReady {
+        /// How long was waited.
+        seconds: u64,
+    },
     /// There is no certificate.
     #[error(transparent)]
     Certificate(#[from] kalpana_certs::Error),

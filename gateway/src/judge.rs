@@ -16,6 +16,7 @@ use kalpana_config::Site;
 use kalpana_domain::address::{Surface, WorkspaceAddress};
 use kalpana_domain::clock::Clock;
 use pingora_http::RequestHeader;
+use tokio_util::sync::CancellationToken;
 
 use crate::authenticate;
 use crate::authorize::{self, Permit, Refusal, Rules};
@@ -64,6 +65,8 @@ pub struct Judge {
     pub security_contact: Option<String>,
     /// How long workspace sessions last.
     pub session_lifetime: Duration,
+    /// Cancelled when another process has taken over.
+    pub left: CancellationToken,
 }
 
 impl std::fmt::Debug for Judge {
@@ -193,6 +196,10 @@ impl Judge {
     ) -> Next {
         if head.method != Method::GET {
             return Next::Answer(Reply::MethodNotAllowed, "method");
+        }
+        if self.left.is_cancelled() {
+            // Only the process that has taken over knows which tickets are used from now on.
+            return Next::Answer(Reply::NotReady, "not_ready");
         }
         let redeemed = match self.sessions.verifier() {
             None => return Next::Answer(Reply::NotReady, "not_ready"),

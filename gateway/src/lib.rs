@@ -17,7 +17,8 @@
 //! fresh and which stay in force while their publishers are away. Until each was heard once,
 //! workspaces are not served.
 //!
-//! [`plain`] redirects http to https. [`server`] puts it all together.
+//! [`handover`] passes the listening sockets, and the keys of [`ticketer`], to the process that
+//! takes over in an upgrade. [`plain`] redirects http to https. [`server`] puts it all together.
 
 #![warn(missing_debug_implementations)]
 
@@ -30,6 +31,7 @@ pub mod client;
 pub mod connection;
 pub mod error;
 pub mod front;
+pub mod handover;
 pub mod head;
 pub mod headers;
 pub mod host;
@@ -48,6 +50,7 @@ pub mod routes;
 pub mod server;
 pub mod sessions;
 pub mod socket;
+pub mod ticketer;
 pub mod tunnel;
 pub mod upstream;
 
@@ -60,6 +63,7 @@ use kalpana_domain::clock::Clock;
 use kalpana_link::InternalToken;
 use prometheus::Registry;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 pub use error::Error;
 pub use server::run;
@@ -78,6 +82,12 @@ pub struct Dependencies {
     pub registry: Registry,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// Listening sockets that were opened for us; those of the configured addresses are used.
+    pub inherited: Vec<std::net::TcpListener>,
+    /// Whether to take over from the gateway that runs, without refusing anybody.
+    pub takes_over: bool,
+    /// Cancelled when another process has taken over from this one.
+    pub left: CancellationToken,
     /// Becomes true when workspaces can be served.
     pub ready: watch::Sender<bool>,
     /// Becomes the addresses listened on, which a port of 0 leaves to the system.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener as StdListener};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,6 +30,7 @@ use crate::metrics::{Metrics, Open};
 use crate::proxy::Proxy;
 use crate::proxy_protocol;
 use crate::socket::Socket;
+use crate::ticketer::Ticketer;
 use crate::tunnel::Tunnels;
 use crate::tunnel::control::Cut;
 
@@ -86,12 +87,41 @@ pub fn bind(address: SocketAddr, setting: &'static str) -> Result<TcpListener, E
     })
 }
 
+/// Returns the one of `inherited` that listens on `address`, or binds it.
+///
+/// # Errors
+/// As [`bind`].
+pub fn inherit_or_bind(
+    inherited: &mut Vec<StdListener>,
+    address: SocketAddr,
+    setting: &'static str,
+) -> Result<TcpListener, Error> {
+    let position = inherited
+        .iter()
+        .position(|listener| listener.local_addr().is_ok_and(|local| local == address));
+    let Some(position) = position else {
+        return bind(address, setting);
+    };
+    let listener = inherited.swap_remove(position);
+    let adopted = listener
+        .set_nonblocking(true)
+        .and_then(|()| TcpListener::from_std(listener));
+    adopted.map_err(|source| Error::Bind {
+        address,
+        setting,
+        source,
+    })
+}
+
 /// Makes the TLS side of the listener: aws-lc-rs, TLS 1.2 and 1.3, HTTP/2 before HTTP/1, and
 /// resumption by tickets alone, which costs no memory per session.
 ///
 /// # Errors
 /// [`Error::Tls`] when the provider refuses.
-pub fn server_config(resolver: Arc<dyn ResolvesServerCert>) -> Result<ServerConfig, Error> {
+pub fn server_config(
+    resolver: Arc<dyn ResolvesServerCert>,
+    ticketer: Arc<Ticketer>,
+) -> Result<ServerConfig, Error> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
@@ -99,7 +129,7 @@ pub fn server_config(resolver: Arc<dyn ResolvesServerCert>) -> Result<ServerConf
         .with_no_client_auth()
         .with_cert_resolver(resolver);
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    config.ticketer = rustls::crypto::aws_lc_rs::Ticketer::new().map_err(Error::Tls)?;
+    config.ticketer = ticketer;
     config.session_storage = Arc::new(NoServerSessionStorage {});
     Ok(config)
 }
@@ -115,6 +145,27 @@ pub struct Deadlines {
     pub head: Duration,
     /// How long open connections may go on after shutdown.
     pub drain: Duration,
+    /// How long they may after another process has taken over.
+    pub upgrade_drain: Duration,
+}
+
+/// When a listener ends.
+#[derive(Debug, Clone)]
+pub struct Ending {
+    /// The process is to end.
+    pub shutdown: CancellationToken,
+    /// Another process has taken over.
+    pub left: CancellationToken,
+}
+
+impl Ending {
+    /// Waits until no more is to be accepted.
+    pub async fn begun(&self) {
+        tokio::select! {
+            () = self.shutdown.cancelled() => {}
+            () = self.left.cancelled() => {}
+        }
+    }
 }
 
 /// Who gets in, and how it is told who that is.
@@ -154,12 +205,12 @@ impl fmt::Debug for Service {
 
 /// Accepts TLS connections and serves them until `shutdown`, then lets what is open end within the
 /// drain deadline. It does not wait when nothing is open.
-pub async fn serve(listener: TcpListener, service: Arc<Service>, shutdown: CancellationToken) {
+pub async fn serve(listener: TcpListener, service: Arc<Service>, ending: Ending) {
     let (stopping, stop) = watch::channel(false);
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
-            () = shutdown.cancelled() => break,
+            () = ending.begun() => break,
             Some(_) = connections.join_next() => continue,
             accepted = listener.accept() => accepted,
         };
@@ -178,26 +229,50 @@ pub async fn serve(listener: TcpListener, service: Arc<Service>, shutdown: Cance
         });
     }
     drop(listener);
-    drain(&service, stopping, connections).await;
+    drain(&service, stopping, connections, &ending).await;
 }
 
-async fn drain(service: &Service, stopping: watch::Sender<bool>, mut connections: JoinSet<()>) {
+async fn drain(
+    service: &Service,
+    stopping: watch::Sender<bool>,
+    mut connections: JoinSet<()>,
+    ending: &Ending,
+) {
+    // From now on each answer is its connection's last.
     stopping.send_replace(true);
+    let Deadlines {
+        drain,
+        upgrade_drain,
+        ..
+    } = service.deadlines;
+    // Whoever has taken over serves newcomers, so there is time: a connection that waits for its
+    // next request gets an answer to that still, because to close it might meet the request on its
+    // way.
+    let mut has_ended = tokio::select! {
+        biased;
+        () = ending.shutdown.cancelled() => false,
+        has_ended = all_ended(&mut connections, upgrade_drain) => has_ended,
+    };
     // Wakes the connections that wait for their next request.
     service.proxy.http_cleanup().await;
-    let mut all_ended = async |limit| {
-        let ended = async { while connections.join_next().await.is_some() {} };
-        tokio::time::timeout(limit, ended).await.is_ok()
-    };
-    if all_ended(service.deadlines.drain).await {
+    if !has_ended && ending.shutdown.is_cancelled() {
+        has_ended = all_ended(&mut connections, drain).await;
+    }
+    if has_ended {
         return;
     }
     service.tunnels.judge.live.cut_tunnels(Cut::GoingAway);
-    if !all_ended(FAREWELL).await {
+    if !all_ended(&mut connections, FAREWELL).await {
         let left = connections.len();
         tracing::info!(left, "closing {left} connections that are still open");
     }
     connections.shutdown().await;
+}
+
+/// Waits until every connection has ended; `false` when that takes longer than `limit`.
+async fn all_ended(connections: &mut JoinSet<()>, limit: Duration) -> bool {
+    let ended = async { while connections.join_next().await.is_some() {} };
+    tokio::time::timeout(limit, ended).await.is_ok()
 }
 
 impl Service {

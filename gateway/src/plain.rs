@@ -13,10 +13,10 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use kalpana_config::Site;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 
 use crate::headers;
 use crate::host::{Host, Hosts, Ports};
+use crate::listener::Ending;
 
 /// Longest wait for a request's head.
 const HEAD_LIMIT: Duration = Duration::from_secs(10);
@@ -92,11 +92,11 @@ fn say(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
 }
 
 /// Answers on `listener` until `shutdown`.
-pub async fn serve(listener: TcpListener, plain: Arc<Plain>, shutdown: CancellationToken) {
+pub async fn serve(listener: TcpListener, plain: Arc<Plain>, ending: Ending) {
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
-            () = shutdown.cancelled() => return,
+            () = ending.begun() => return,
             Some(_) = connections.join_next() => continue,
             accepted = listener.accept() => accepted,
         };

@@ -20,11 +20,12 @@ use tokio_util::sync::CancellationToken;
 use crate::admission::Admission;
 use crate::client::TrustedProxies;
 use crate::error::Error;
+use crate::handover::{self, Estate, Offer, Predecessor};
 use crate::headers::Policies;
 use crate::host::Hosts;
 use crate::judge::Judge;
 use crate::limit::Limits;
-use crate::listener::{self, Deadlines, Entrance, Service};
+use crate::listener::{self, Deadlines, Ending, Entrance, Service};
 use crate::live::{Live, Upstreams};
 use crate::metrics::Metrics;
 use crate::plain::{self, Plain};
@@ -32,6 +33,7 @@ use crate::proxy::Proxy;
 use crate::rate::{self, Rates};
 use crate::routes::Routes;
 use crate::sessions::Sessions;
+use crate::ticketer::Ticketer;
 use crate::tunnel::Tunnels;
 use crate::upstream::Upstream;
 use crate::{Bound, Dependencies};
@@ -40,6 +42,9 @@ use crate::{Bound, Dependencies};
 /// the same time would open. Each is kept for seconds only.
 const POOL_PER_THREAD: usize = 1024;
 
+/// How long the routes and ended sessions may take to be heard before another process is relieved.
+const TAKE_OVER_LIMIT: std::time::Duration = std::time::Duration::from_secs(60);
+
 /// Runs the gateway until `shutdown`, then drains.
 ///
 /// Runs inside the Tokio runtime that it is called in.
@@ -47,16 +52,12 @@ const POOL_PER_THREAD: usize = 1024;
 /// # Errors
 /// [`Error`] when it cannot start: a port is taken, a directory cannot be written, a certificate
 /// cannot be used.
-pub async fn run(deps: Dependencies, shutdown: CancellationToken) -> Result<(), Error> {
+pub async fn run(mut deps: Dependencies, shutdown: CancellationToken) -> Result<(), Error> {
     // The first thing in every main already; here for whoever embeds the gateway without one.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
 
     let metrics = Metrics::register(&deps.registry).map_err(Error::Metrics)?;
-    let tls = listener::bind(deps.config.listen, "gateway.listen")?;
-    let plain = match deps.config.listen_http {
-        Some(address) => Some(listener::bind(address, "gateway.listen_http")?),
-        None => None,
-    };
+    let (estate, predecessor) = listeners(&mut deps).await?;
     let keys = session_keys(&deps)?;
     let certs = Certs::open(
         &deps.site,
@@ -64,8 +65,8 @@ pub async fn run(deps: Dependencies, shutdown: CancellationToken) -> Result<(), 
         &deps.registry,
         Arc::clone(&deps.clock),
     )?;
-    let server_config = listener::server_config(certs.resolver())?;
-    announce(&deps, &tls, plain.as_ref());
+    let ticketer = Arc::new(Ticketer::new(estate.ticket_keys, Arc::clone(&deps.clock)));
+    let server_config = listener::server_config(certs.resolver(), Arc::clone(&ticketer))?;
 
     let live = Arc::new(Live::default());
     let routes = Arc::new(Routes::new(Arc::clone(&live), metrics.clone()));
@@ -77,32 +78,11 @@ pub async fn run(deps: Dependencies, shutdown: CancellationToken) -> Result<(), 
     let judge = Arc::new(judge(
         &deps, keys, live, &routes, &sessions, &rates, &metrics,
     ));
-    let deadlines = Deadlines {
-        handshake: deps.config.handshake_timeout.0,
-        first_byte: deps.config.first_byte_timeout.0,
-        head: deps.config.header_timeout.0,
-        drain: deps.config.drain_timeout.0,
+    let service = service(&deps, server_config, &judge, metrics);
+    let ending = Ending {
+        shutdown: shutdown.clone(),
+        left: deps.left.clone(),
     };
-
-    let entrance = Entrance {
-        admission: Arc::new(Admission::new(deps.config.connections_per_address)),
-        trusted: TrustedProxies::new(deps.config.trusted_proxies.clone()),
-        announcing: TrustedProxies::new(deps.config.proxy_protocol_from.clone()),
-    };
-    let tunnels = Tunnels {
-        judge: Arc::clone(&judge),
-        trusted: entrance.trusted.clone(),
-        ping: deps.config.websocket_ping.0,
-    };
-    let service = Arc::new(Service {
-        acceptor: TlsAcceptor::from(Arc::new(server_config)),
-        proxy: proxy(&deps, judge),
-        tunnels: Arc::new(tunnels),
-        deadlines,
-        entrance,
-        head_limit: deps.config.header_limit_bytes,
-        metrics: metrics.clone(),
-    });
 
     // The feeds are followed until the last connection has ended: a session that ends while we
     // drain must still be cut.
@@ -112,22 +92,141 @@ pub async fn run(deps: Dependencies, shutdown: CancellationToken) -> Result<(), 
             certs.keep(drained.clone()),
             follow_routes(&deps, &routes, &drained),
             follow_sessions(&deps, &sessions, &drained),
-            tell_ready(&deps.ready, &routes, &sessions, &shutdown),
             sweep(&rates, &drained),
         );
     };
     let foreground = async {
-        let redirect = async {
-            if let Some(plain) = plain {
-                let site = Arc::new(Plain::new(deps.site.clone()));
-                plain::serve(plain, site, shutdown.clone()).await;
+        let served = async {
+            if let Some(predecessor) = predecessor {
+                take_over(predecessor, &routes, &sessions, &judge).await?;
             }
+            let (tls, plain) = (estate.tls, estate.plain);
+            let offer = Offer::new(&deps.site.handover_socket(), &tls, plain.as_ref());
+            announce(&deps, &tls, plain.as_ref());
+            let redirect = async {
+                if let Some(plain) = plain {
+                    let site = Arc::new(Plain::new(deps.site.clone()));
+                    plain::serve(plain, site, ending.clone()).await;
+                }
+            };
+            tokio::join!(
+                listener::serve(tls, service, ending.clone()),
+                redirect,
+                tell_ready(&deps.ready, &routes, &sessions, &ending),
+                offer_until(offer, &ticketer, &judge, &ending),
+            );
+            Ok(())
         };
-        tokio::join!(listener::serve(tls, service, shutdown.clone()), redirect,);
+        let served = served.await;
         drained.cancel();
+        served
     };
-    tokio::join!(background, foreground);
+    let ((), served) = tokio::join!(background, foreground);
+    served
+}
+
+/// Takes the listening sockets of the process before, or those that were opened for us, or opens
+/// them.
+async fn listeners(deps: &mut Dependencies) -> Result<(Estate, Option<Predecessor>), Error> {
+    if deps.takes_over {
+        let (estate, predecessor) = handover::take(&deps.site.handover_socket()).await?;
+        return Ok((estate, Some(predecessor)));
+    }
+    let inherited = &mut deps.inherited;
+    let tls = listener::inherit_or_bind(inherited, deps.config.listen, "gateway.listen")?;
+    let plain = deps
+        .config
+        .listen_http
+        .map(|address| listener::inherit_or_bind(inherited, address, "gateway.listen_http"));
+    let estate = Estate {
+        tls,
+        plain: plain.transpose()?,
+        ticket_keys: Vec::new(),
+    };
+    for unused in inherited.drain(..) {
+        let address = unused.local_addr().map(|address| address.to_string());
+        tracing::warn!(
+            "a socket was opened for us on {}, which neither gateway.listen nor \
+             gateway.listen_http names; it is closed",
+            address.unwrap_or_default()
+        );
+    }
+    Ok((estate, None))
+}
+
+/// Waits until workspaces can be served, then has the other process stop accepting.
+async fn take_over(
+    predecessor: Predecessor,
+    routes: &Routes,
+    sessions: &Sessions,
+    judge: &Judge,
+) -> Result<(), Error> {
+    tokio::time::timeout(TAKE_OVER_LIMIT, both_heard(routes, sessions))
+        .await
+        .map_err(|_| Error::NotReady {
+            seconds: TAKE_OVER_LIMIT.as_secs(),
+        })?;
+    judge.used.remember(predecessor.release().await?);
+    tracing::info!("took over from the gateway before");
     Ok(())
+}
+
+/// Offers to be taken over until the gateway ends or was.
+async fn offer_until(
+    offer: std::io::Result<Offer>,
+    ticketer: &Ticketer,
+    judge: &Judge,
+    ending: &Ending,
+) {
+    let offer = match offer {
+        Ok(offer) => offer,
+        Err(error) => {
+            tracing::error!(%error, "cannot be upgraded without a restart: {error}");
+            return;
+        }
+    };
+    let leave = || {
+        ending.left.cancel();
+        judge.used.list(judge.clock.now())
+    };
+    tokio::select! {
+        () = ending.shutdown.cancelled() => {}
+        () = offer.wait(|| ticketer.keys(), leave) => {}
+    }
+}
+
+fn service(
+    deps: &Dependencies,
+    server_config: rustls::ServerConfig,
+    judge: &Arc<Judge>,
+    metrics: Metrics,
+) -> Arc<Service> {
+    let deadlines = Deadlines {
+        handshake: deps.config.handshake_timeout.0,
+        first_byte: deps.config.first_byte_timeout.0,
+        head: deps.config.header_timeout.0,
+        drain: deps.config.drain_timeout.0,
+        upgrade_drain: deps.config.upgrade_drain_timeout.0,
+    };
+    let entrance = Entrance {
+        admission: Arc::new(Admission::new(deps.config.connections_per_address)),
+        trusted: TrustedProxies::new(deps.config.trusted_proxies.clone()),
+        announcing: TrustedProxies::new(deps.config.proxy_protocol_from.clone()),
+    };
+    let tunnels = Tunnels {
+        judge: Arc::clone(judge),
+        trusted: entrance.trusted.clone(),
+        ping: deps.config.websocket_ping.0,
+    };
+    Arc::new(Service {
+        acceptor: TlsAcceptor::from(Arc::new(server_config)),
+        proxy: proxy(deps, Arc::clone(judge)),
+        tunnels: Arc::new(tunnels),
+        deadlines,
+        entrance,
+        head_limit: deps.config.header_limit_bytes,
+        metrics,
+    })
 }
 
 fn session_keys(deps: &Dependencies) -> Result<KeyRing, Error> {
@@ -191,6 +290,7 @@ fn judge(
             body_bytes: deps.config.body_limit.0,
             body_rate: deps.config.body_rate.0,
         },
+        left: deps.left.clone(),
         session_lifetime: deps
             .config
             .session_lifetime
@@ -265,24 +365,25 @@ fn reader() -> String {
     format!("gateway-{:08x}", rand::random::<u32>())
 }
 
+async fn both_heard(routes: &Routes, sessions: &Sessions) {
+    let (mut routes, mut sessions) = (routes.heard(), sessions.heard());
+    let _ = routes.wait_for(|heard| *heard).await;
+    let _ = sessions.wait_for(|heard| *heard).await;
+}
+
 /// Says that workspaces can be served once both feeds were heard, and that they cannot any more
 /// when the gateway stops.
 async fn tell_ready(
     ready: &watch::Sender<bool>,
     routes: &Routes,
     sessions: &Sessions,
-    shutdown: &CancellationToken,
+    ending: &Ending,
 ) {
-    let both_heard = async {
-        let (mut routes, mut sessions) = (routes.heard(), sessions.heard());
-        let _ = routes.wait_for(|heard| *heard).await;
-        let _ = sessions.wait_for(|heard| *heard).await;
-    };
     tokio::select! {
-        () = shutdown.cancelled() => return,
-        () = both_heard => {}
+        () = ending.begun() => return,
+        () = both_heard(routes, sessions) => {}
     }
     ready.send_replace(true);
-    shutdown.cancelled().await;
+    ending.begun().await;
     ready.send_replace(false);
 }

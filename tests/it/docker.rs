@@ -8,3 +8,4 @@ mod journey;
 mod operations;
 mod outage;
 mod restart;
+mod upgrade;

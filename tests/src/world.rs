@@ -372,6 +372,34 @@ impl World {
         bail!("{role} does not run")
     }
 
+    /// Returns the process ids of all gateways, those that drain included, the oldest first.
+    ///
+    /// # Errors
+    /// If the site does not run.
+    pub fn gateways(&self) -> anyhow::Result<Vec<i32>> {
+        let supervisor = self.process.as_ref().and_then(Child::id);
+        let supervisor = supervisor.context("the site runs")?;
+        let path = format!("/proc/{supervisor}/task/{supervisor}/children");
+        let children = std::fs::read_to_string(path)?;
+        let is_gateway = |pid: &&str| {
+            let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            command.split(|byte| *byte == 0).nth(1) == Some(b"gateway")
+        };
+        let pids = children.split_whitespace().filter(is_gateway);
+        Ok(pids.map(str::parse).collect::<Result<_, _>>()?)
+    }
+
+    /// Runs `kalpana gateway --upgrade` for this site.
+    ///
+    /// # Errors
+    /// If it cannot be run.
+    pub async fn upgrade_gateway(&self) -> anyhow::Result<Ran> {
+        let own = self.arguments();
+        let mut arguments = vec!["gateway", "--upgrade"];
+        arguments.extend(own.iter().map(String::as_str));
+        self.kalpana(&arguments, &[], "").await
+    }
+
     /// Kills a role and waits until its successor is ready.
     ///
     /// # Errors

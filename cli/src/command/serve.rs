@@ -7,6 +7,7 @@ use kalpana_config::{Config, Site};
 use kalpana_domain::clock::{Clock, SystemClock};
 use kalpana_link::{InternalToken, PeerPolicy};
 use kalpana_store::{OpenMode, Store};
+use listenfd::ListenFd;
 use prometheus::Registry;
 use sd_notify::NotifyState;
 use tokio::sync::watch;
@@ -14,11 +15,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::Settings;
 use crate::role::Role;
-use crate::supervise::{SETUP_LINK_LINE, SUPERVISOR_VARIABLE};
+use crate::supervise::{SETUP_LINK_LINE, SUPERVISOR_VARIABLE, TAKE_OVER_VARIABLE};
 use crate::{admin, lifecycle, output, privilege, telemetry};
 
 /// Runs the role until it is asked to stop.
-pub(super) fn run(role: Role, settings: &Settings) -> anyhow::Result<()> {
+///
+/// A gateway that `takes_over` is given the sockets of the one that runs.
+pub(super) fn run(role: Role, settings: &Settings, takes_over: bool) -> anyhow::Result<()> {
     let config = settings.load()?;
     telemetry::start(&config.telemetry)?;
     let site = privilege::site(&config)?;
@@ -40,7 +43,8 @@ pub(super) fn run(role: Role, settings: &Settings) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    runtime.block_on(serve(role, config, site))
+    let takes_over = takes_over || std::env::var_os(TAKE_OVER_VARIABLE).is_some();
+    runtime.block_on(serve(role, config, site, takes_over))
 }
 
 fn is_supervised() -> bool {
@@ -64,7 +68,7 @@ fn die_with_supervisor() -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn serve(role: Role, config: Config, site: Site) -> anyhow::Result<()> {
+async fn serve(role: Role, config: Config, site: Site, takes_over: bool) -> anyhow::Result<()> {
     let shutdown = lifecycle::shutdown_on_signal()?;
     let registry = Registry::new();
     let (ready, is_ready) = watch::channel(false);
@@ -77,23 +81,34 @@ async fn serve(role: Role, config: Config, site: Site) -> anyhow::Result<()> {
         Role::Web => (config.telemetry.web_port, "telemetry.web_port"),
     };
     let address = (config.telemetry.admin_address, port).into();
-    let listener = admin::bind(address, setting).await?;
-    let address = listener.local_addr().context("the port was bound")?;
-    tracing::info!(%address, "{role} serves /metrics, /healthz and /readyz on {address}");
-    let admin_shutdown = CancellationToken::new();
-    let admin = tokio::spawn(admin::serve(
-        listener,
-        registry.clone(),
-        is_ready.clone(),
-        needs(role),
-        admin_shutdown.clone(),
-    ));
+    let left = CancellationToken::new();
+    let admin_shutdown = left.child_token();
+    let listener = if takes_over {
+        None
+    } else {
+        Some(admin::bind(address, setting).await?)
+    };
+    let (shown, ready_shown) = (registry.clone(), is_ready.clone());
+    let stop = admin_shutdown.clone();
+    let admin = tokio::spawn(async move {
+        let listener = match listener {
+            Some(listener) => listener,
+            // The process before has the port until it has handed over.
+            None => admin::bind_when_free(address, &stop).await?,
+        };
+        let address = listener.local_addr().ok()?;
+        tracing::info!(%address, "{role} serves /metrics, /healthz and /readyz on {address}");
+        admin::serve(listener, shown, ready_shown, needs(role), stop).await;
+        Some(())
+    });
     tokio::spawn(report_readiness(is_ready));
     let started = Started {
         config,
         site,
         registry,
         ready,
+        takes_over,
+        left,
         shutdown: shutdown.clone(),
     };
     let outcome = match role {
@@ -127,6 +142,9 @@ struct Started {
     site: Site,
     registry: Registry,
     ready: watch::Sender<bool>,
+    takes_over: bool,
+    /// Cancelled when another process has taken over.
+    left: CancellationToken,
     shutdown: CancellationToken,
 }
 
@@ -179,6 +197,9 @@ impl Started {
             certs: self.config.certs,
             registry: self.registry,
             clock: Arc::new(SystemClock),
+            inherited: inherited(),
+            takes_over: self.takes_over,
+            left: self.left,
             ready: self.ready,
             bound: watch::channel(None).0,
         };
@@ -189,6 +210,13 @@ impl Started {
         let (settings, path) = (&self.config.store, self.site.store_path());
         Ok(kalpana_store::open(settings, path, mode, &self.registry).await?)
     }
+}
+
+/// Returns the sockets that systemd listens on for us (`sd_listen_fds(3)`).
+fn inherited() -> Vec<std::net::TcpListener> {
+    let mut sockets = ListenFd::from_env();
+    let sockets = (0..sockets.len()).filter_map(|index| sockets.take_tcp_listener(index).ok()?);
+    sockets.collect()
 }
 
 /// Lets in the processes of these roles.

@@ -41,6 +41,7 @@ pub(super) fn run(settings: &Settings) -> anyhow::Result<()> {
         log_format: LogFormat::resolve(&config.telemetry.log_format),
         token: (!tells_roles_apart).then(InternalToken::generate),
         run_dir: site.run_dir.clone(),
+        upgrade_socket: site.supervisor_socket(),
         stop_limit: config.gateway.drain_timeout.0 + Duration::from_secs(10),
     };
     // One thread: children are bound to the life of the thread that starts them.

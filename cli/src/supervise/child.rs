@@ -4,6 +4,7 @@ use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::Context;
 use nix::sys::signal::{Signal, kill};
@@ -11,9 +12,10 @@ use nix::unistd::Pid;
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::net::UnixDatagram;
 use tokio::process::Command;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::Launch;
+use super::upgrade::Outcome;
 use crate::role::Role;
 use crate::telemetry::LogFormat;
 
@@ -26,22 +28,34 @@ pub(crate) const SUPERVISOR_VARIABLE: &str = "KALPANA_SUPERVISOR_PID";
 /// Name of the line by which web tells us the setup link, beside systemd's own lines.
 pub(crate) const SETUP_LINK_LINE: &str = "X_KALPANA_SETUP_LINK";
 
+/// Says that a gateway is to take over from the one that runs.
+pub(crate) const TAKE_OVER_VARIABLE: &str = "KALPANA_TAKE_OVER";
+
+/// Tells one process of a role from the next.
+pub(super) type Number = u64;
+
 /// Something that happened to a role.
 #[derive(Debug)]
 pub(super) enum Event {
-    /// It can do its work.
-    Ready(Role),
+    /// This process of it can do its work.
+    Ready(Role, Number),
     /// It told the link that makes the first administrator.
     SetupLink(String),
-    /// Its process ended.
-    Exited(Role, ExitStatus),
+    /// This process of it ended.
+    Exited(Role, Number, ExitStatus),
     /// Its wait is over.
     Restart(Role),
+    /// Somebody asks for a new gateway in place of the one that runs.
+    Upgrade(oneshot::Sender<Outcome>),
+    /// This process should have been ready by now.
+    Overdue(Number),
 }
 
 /// A living child. Dropping this kills it.
 #[derive(Debug)]
 pub(super) struct Child {
+    /// Which process of its role it is.
+    pub(super) number: Number,
     orders: mpsc::UnboundedSender<Signal>,
 }
 
@@ -54,8 +68,11 @@ impl Child {
         role: Role,
         launch: &Launch,
         events: mpsc::Sender<Event>,
+        takes_over: bool,
     ) -> anyhow::Result<Self> {
-        let notify = launch.run_dir.join(format!("notify-{role}.sock"));
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let notify = launch.run_dir.join(format!("notify-{role}-{number}.sock"));
         let readiness = bind_readiness(&notify)?;
         let mut command = Command::new(&launch.executable);
         command
@@ -73,6 +90,9 @@ impl Child {
             // Its own group: Ctrl-C in the terminal reaches us alone, and we stop it in order.
             .process_group(0)
             .kill_on_drop(true);
+        if takes_over {
+            command.env(TAKE_OVER_VARIABLE, "1");
+        }
         if let Some(token) = &launch.token {
             command.env(kalpana_link::InternalToken::VARIABLE, token.expose());
         }
@@ -84,7 +104,7 @@ impl Child {
             tokio::spawn(relay_lines(role, format, stdout));
         }
         let stderr = process.stderr.take();
-        let listening = tokio::spawn(listen(role, readiness, events.clone()));
+        let listening = tokio::spawn(listen(role, number, readiness, events.clone()));
         let (orders, mut ordered) = mpsc::unbounded_channel();
         tokio::spawn(async move {
             let relay = stderr.map(|stderr| tokio::spawn(relay_lines(role, format, stderr)));
@@ -107,10 +127,10 @@ impl Child {
             listening.abort();
             let _ = std::fs::remove_file(&notify);
             if let Ok(status) = status {
-                let _ = events.send(Event::Exited(role, status)).await;
+                let _ = events.send(Event::Exited(role, number, status)).await;
             }
         });
-        Ok(Self { orders })
+        Ok(Self { number, orders })
     }
 
     /// Asks it to end.
@@ -135,13 +155,13 @@ fn bind_readiness(path: &Path) -> anyhow::Result<UnixDatagram> {
 }
 
 /// Reads what the child says of itself, in the form that systemd defined (`sd_notify(3)`).
-async fn listen(role: Role, socket: UnixDatagram, events: mpsc::Sender<Event>) {
+async fn listen(role: Role, number: Number, socket: UnixDatagram, events: mpsc::Sender<Event>) {
     let mut buffer = vec![0; 8192];
     while let Ok(length) = socket.recv(&mut buffer).await {
         let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
         for line in text.lines() {
             let event = match line.split_once('=') {
-                Some(("READY", "1")) => Event::Ready(role),
+                Some(("READY", "1")) => Event::Ready(role, number),
                 Some((SETUP_LINK_LINE, link)) => Event::SetupLink(link.to_owned()),
                 _ => continue,
             };

@@ -60,6 +60,9 @@ pub struct Gateway {
     pub session_lifetime: Span,
     /// How long open connections may go on after the first stop signal. Default: 10s.
     pub drain_timeout: Span,
+    /// How long connections that are open when another process takes over (`kalpana gateway
+    /// --upgrade`) may go on in this one. Default: 12h.
+    pub upgrade_drain_timeout: Span,
     /// Threads that serve requests. Default: 0, which means one per CPU.
     pub threads: usize,
 }
@@ -86,6 +89,7 @@ impl Default for Gateway {
             proxy_protocol_from: Vec::new(),
             session_lifetime: Span::seconds(12 * 3600),
             drain_timeout: Span::seconds(10),
+            upgrade_drain_timeout: Span::seconds(12 * 3600),
             threads: 0,
         }
     }

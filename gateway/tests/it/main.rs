@@ -10,6 +10,7 @@
 mod bridge;
 mod client;
 mod entrance;
+mod handover;
 mod isolation;
 mod limits;
 mod malformed;

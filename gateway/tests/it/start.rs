@@ -25,6 +25,9 @@ async fn start(config: &Config) -> Error {
         peers: GatewayPeers::default(),
         registry: Registry::new(),
         clock: Arc::new(SystemClock) as Arc<dyn Clock>,
+        inherited: Vec::new(),
+        takes_over: false,
+        left: CancellationToken::new(),
         ready: watch::Sender::new(false),
         bound: watch::Sender::new(None),
     };

@@ -90,6 +90,10 @@ pub(crate) struct World {
     /// What `web` was sent, each request's head as text.
     pub(crate) web_heard: Arc<Mutex<Vec<String>>>,
     pub(crate) shutdown: CancellationToken,
+    /// Cancelled when another gateway has taken over.
+    pub(crate) left: CancellationToken,
+    config: Config,
+    token: InternalToken,
     pub(crate) gateway: Option<JoinHandle<Result<(), Error>>>,
     pub(crate) routes: Publisher<RouteTable>,
     pub(crate) sessions: Publisher<SessionTable>,
@@ -148,7 +152,7 @@ impl World {
         let registry = Registry::new();
         let (ready, mut is_ready) = watch::channel(false);
         let (bound, mut is_bound) = watch::channel(None);
-        let shutdown = CancellationToken::new();
+        let (shutdown, left) = (CancellationToken::new(), CancellationToken::new());
         let dependencies = Dependencies {
             site: site.clone(),
             config: config.gateway.clone(),
@@ -158,6 +162,9 @@ impl World {
             },
             registry: registry.clone(),
             clock: Arc::clone(&clock) as _,
+            inherited: Vec::new(),
+            takes_over: false,
+            left: left.clone(),
             ready,
             bound,
         };
@@ -178,6 +185,9 @@ impl World {
             session: SessionId::generate(),
             web_heard,
             shutdown,
+            left,
+            config,
+            token,
             gateway: Some(gateway),
             routes,
             sessions,
@@ -185,6 +195,31 @@ impl World {
             others,
             _directory: directory,
         }
+    }
+
+    /// Starts another gateway, which takes over; returns when it serves. It ends when the token's
+    /// guard is dropped.
+    pub(crate) async fn take_over(&self) -> tokio_util::sync::DropGuard {
+        let (ready, mut is_ready) = watch::channel(false);
+        let dependencies = Dependencies {
+            site: self.site.clone(),
+            config: self.config.gateway.clone(),
+            certs: self.config.certs.clone(),
+            peers: GatewayPeers {
+                token: Some(self.token.clone()),
+            },
+            registry: Registry::new(),
+            clock: Arc::clone(&self.clock) as _,
+            inherited: Vec::new(),
+            takes_over: true,
+            left: CancellationToken::new(),
+            ready,
+            bound: watch::Sender::new(None),
+        };
+        let shutdown = CancellationToken::new();
+        tokio::spawn(kalpana_gateway::run(dependencies, shutdown.clone()));
+        patient(is_ready.wait_for(|ready| *ready)).await.unwrap();
+        shutdown.drop_guard()
     }
 
     pub(crate) fn host(&self, label: &str) -> String {
