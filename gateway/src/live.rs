@@ -1,4 +1,5 @@
-//! What is open right now, by session: so that the end of a session ends it too.
+//! What is open right now, by session and by what it visits: so that the end of a session ends it
+//! too, and the end of sharing what visitors have open.
 //!
 //! A WebSocket or an event stream may stay open for days after the request that opened it was
 //! judged. Each request that was let in to a workspace is entered here with a handle on its
@@ -14,6 +15,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use dashmap::DashMap;
 use kalpana_domain::id::SessionId;
+
+use crate::sharing::Visit;
 
 /// A handle on one upstream connection, which the pool may pass from request to request.
 #[derive(Debug)]
@@ -75,18 +78,19 @@ impl Upstreams {
 /// The requests under way, by session.
 #[derive(Debug, Default)]
 pub struct Live {
-    by_session: DashMap<SessionId, HashMap<u64, Arc<Handle>>>,
+    by_session: DashMap<SessionId, HashMap<u64, (Visit, Arc<Handle>)>>,
     next: AtomicU64,
 }
 
 impl Live {
-    /// Enters a request of `session` that travels over `handle`, until the entry is dropped.
-    pub fn enter(self: &Arc<Self>, session: SessionId, handle: Arc<Handle>) -> Entry {
+    /// Enters a request of `session`, part of `visit`, that travels over `handle`, until the entry is
+    /// dropped.
+    pub fn enter(self: &Arc<Self>, session: SessionId, visit: Visit, handle: Arc<Handle>) -> Entry {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         self.by_session
             .entry(session)
             .or_default()
-            .insert(number, handle);
+            .insert(number, (visit, handle));
         Entry {
             live: Arc::clone(self),
             session,
@@ -98,7 +102,17 @@ impl Live {
     pub fn cut(&self, session: SessionId) -> usize {
         let open = self.by_session.get(&session);
         let handles = open.iter().flat_map(|open| open.values());
-        handles.map(|handle| handle.cut()).count()
+        handles.map(|(_, handle)| handle.cut()).count()
+    }
+
+    /// Cuts everything that is part of a visit which is over. Returns how much that was.
+    pub fn cut_visits(&self, is_over: impl Fn(&Visit) -> bool) -> usize {
+        let mut cut = 0;
+        for open in &self.by_session {
+            let over = open.values().filter(|(visit, _)| is_over(visit));
+            cut += over.map(|(_, handle)| handle.cut()).count();
+        }
+        cut
     }
 }
 
@@ -125,7 +139,18 @@ impl Drop for Entry {
 mod tests {
     use std::io::Read;
 
+    use kalpana_domain::address::WorkspaceAddress;
+    use kalpana_domain::id::Generation;
+
     use super::*;
+
+    fn visit(label: &str) -> Visit {
+        Visit {
+            address: WorkspaceAddress::parse_label(label).unwrap(),
+            generation: Generation(1),
+            right: None,
+        }
+    }
 
     #[test]
     fn cutting_a_session_ends_its_connections_and_no_others() {
@@ -137,14 +162,33 @@ mod tests {
             (upstreams.opened(number, ours), far)
         };
         let ((one, mut one_far), (two, mut two_far)) = (open(1), open(2));
-        let entry = live.enter(mine, one);
-        let _other = live.enter(theirs, two);
+        let entry = live.enter(mine, visit("abcdefghij01"), one);
+        let _other = live.enter(theirs, visit("abcdefghij01"), two);
         assert_eq!(live.cut(mine), 1);
         assert_eq!(one_far.read(&mut [0]).unwrap(), 0, "ended");
         let still = two_far.read(&mut [0]).unwrap_err();
         assert_eq!(still.kind(), std::io::ErrorKind::WouldBlock);
         drop(entry);
         assert_eq!(live.cut(mine), 0);
+    }
+
+    #[test]
+    fn cutting_visits_ends_those_that_are_meant_and_no_others() {
+        let (upstreams, live) = (Upstreams::default(), Arc::new(Live::default()));
+        let session = SessionId::generate();
+        let open = |number: RawFd, label: &str| {
+            let (ours, far) = UnixStream::pair().unwrap();
+            far.set_nonblocking(true).unwrap();
+            let handle = upstreams.opened(number, ours);
+            (live.enter(session, visit(label), handle), far)
+        };
+        let (_one, mut one_far) = open(1, "3000-abcdefghij01");
+        let (_two, mut two_far) = open(2, "4000-abcdefghij01");
+        let meant = visit("3000-abcdefghij01");
+        assert_eq!(live.cut_visits(|visit| *visit == meant), 1);
+        assert_eq!(one_far.read(&mut [0]).unwrap(), 0, "ended");
+        let still = two_far.read(&mut [0]).unwrap_err();
+        assert_eq!(still.kind(), std::io::ErrorKind::WouldBlock);
     }
 
     #[test]

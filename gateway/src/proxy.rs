@@ -160,8 +160,11 @@ impl Proxy {
         }
         let now = self.clock.now();
         let proven = authenticate::authenticate(&head.headers, &self.keys, &request.host, now);
+        let share = self.sessions.sharing().find(address);
         let facts = authorize::Request {
             address,
+            share: share.as_deref(),
+            path,
             method: head.method.as_str(),
             is_upgrade: head.headers.contains_key(UPGRADE),
             headers: &head.headers,
@@ -183,18 +186,47 @@ impl Proxy {
                 Err(too_many) => Next::Answer(Reply::TooManyRequests(too_many), "rate_workspace"),
             },
             Err(Refusal::OtherOrigin(reason)) => Next::Answer(Reply::OtherOrigin, reason),
-            Err(Refusal::NotRunning(route)) => {
-                Next::Answer(self.not_running(address, &route.target), "not_running")
+            Err(Refusal::NotRunning { route, is_owner }) => {
+                let reply = if is_owner {
+                    self.not_running(address, &route.target)
+                } else {
+                    Reply::SharedNotRunning
+                };
+                Next::Answer(reply, "not_running")
             }
             Err(Refusal::Unauthenticated(reason)) => {
                 let reply = if is_navigation(head) && !facts.is_upgrade {
-                    let target = head.uri.path_and_query().map_or("/", |path| path.as_str());
-                    callback::begin(&self.site, address, &head.headers, target)
+                    self.begin_sign_in(head, address)
                 } else {
                     Reply::Unauthenticated
                 };
                 Next::Answer(reply, reason)
             }
+            // By another right they may still be let in, which the control plane knows.
+            Err(Refusal::NotShared(reason)) => {
+                let reply = if is_navigation(head) && !facts.is_upgrade {
+                    self.begin_sign_in(head, address)
+                } else {
+                    self.forbidden(address, true)
+                };
+                Next::Answer(reply, reason)
+            }
+            Err(Refusal::LinkOver(reason)) => Next::Answer(self.forbidden(address, true), reason),
+            Err(Refusal::OtherPath) => {
+                Next::Answer(self.forbidden(address, false), "link_other_path")
+            }
+        }
+    }
+
+    fn begin_sign_in(&self, head: &RequestHeader, address: WorkspaceAddress) -> Reply {
+        let target = head.uri.path_and_query().map_or("/", |path| path.as_str());
+        callback::begin(&self.site, address, &head.headers, target)
+    }
+
+    fn forbidden(&self, address: WorkspaceAddress, forgets_session: bool) -> Reply {
+        Reply::Forbidden {
+            request: format!("{}/request-access?host={address}", self.site.base_url()),
+            forgets_session,
         }
     }
 
@@ -222,11 +254,17 @@ impl Proxy {
                 &request.host,
                 head.uri.query(),
                 &head.headers,
-                self.routes.find(address.workspace).as_deref(),
+                (
+                    self.routes.find(address.workspace).as_deref(),
+                    self.sessions.sharing().find(address).as_deref(),
+                ),
             ),
         };
         match redeemed {
             Ok(reply) => Next::Answer(reply, ""),
+            Err(error @ CallbackError::NotShared) => {
+                Next::Answer(self.forbidden(address, true), error.as_str())
+            }
             Err(error) => Next::Answer(self.sign_in_failed(request, &error), error.as_str()),
         }
     }
@@ -392,7 +430,11 @@ impl ProxyHttp for Proxy {
             return Ok(());
         }
         let headers = &session.req_header().headers;
-        let may_converse = matches!(request.kind, Kind::Workspace(_));
+        // Of somebody who is not signed in nothing limits how many such bodies they send.
+        let may_converse = request
+            .permit
+            .as_ref()
+            .is_some_and(|permit| permit.visit().right.is_some());
         let watch = request
             .body
             .get_or_insert_with(|| self.limits.watch(headers, may_converse));
@@ -432,14 +474,14 @@ impl ProxyHttp for Proxy {
         let Some(permit) = &request.permit else {
             return Ok(());
         };
-        let session = permit.session();
+        let (session, visit) = (permit.session(), permit.visit());
         let Some(handle) = self.upstreams.find(descriptor) else {
             return Error::e_explain(ErrorType::InternalError, "a connection nobody opened");
         };
-        request.live = Some(self.live.enter(session, handle));
+        request.live = Some(self.live.enter(session, visit, handle));
         // Asked again now that a revocation would find the entry: between the judgement and this
         // moment it would have found nothing to cut.
-        if self.sessions.is_revoked(session) {
+        if self.sessions.is_revoked(session) || self.sessions.sharing().is_over(&visit) {
             return Error::e_explain(ErrorType::HTTPStatus(401), "the session has just ended");
         }
         Ok(())

@@ -65,7 +65,11 @@ pub async fn run(deps: Dependencies, shutdown: CancellationToken) -> Result<(), 
 
     let live = Arc::new(Live::default());
     let routes = Arc::new(Routes::new(metrics.clone()));
-    let sessions = Arc::new(Sessions::new(Arc::clone(&live), metrics.clone()));
+    let sessions = Arc::new(Sessions::new(
+        Arc::clone(&live),
+        metrics.clone(),
+        Arc::clone(&deps.clock),
+    ));
     let rates = Arc::new(Rates::new(
         deps.config.requests_per_address,
         deps.config.requests_per_workspace,
@@ -94,6 +98,7 @@ pub async fn run(deps: Dependencies, shutdown: CancellationToken) -> Result<(), 
             follow_sessions(&deps, &sessions, &drained),
             tell_ready(&deps.ready, &routes, &sessions, &shutdown),
             sweep(&rates, &drained),
+            sessions.sharing().watch(&drained),
         );
     };
     let foreground = async {

@@ -14,6 +14,7 @@ mod isolation;
 mod limits;
 mod malformed;
 mod pages;
+mod sharing;
 mod sign_in;
 mod start;
 mod upgrade;
