@@ -209,9 +209,9 @@ impl Reply {
                      owner can let you in.",
                 )
             },
-            Self::SharedNotRunning => wait(
+            Self::SharedNotRunning => say(
                 "This is not running right now",
-                "Whoever shares it with you can start it. This page opens it as soon as it runs.",
+                "Whoever shares it with you can start it. Reload this page later.",
             ),
             Self::NotFound => say(
                 "There is nothing here",

@@ -209,8 +209,8 @@ describe("the panel", () => {
     show(sharing({ requests: [{ port: 3000, user: grace, asked_at: "2026-01-01T00:00:00Z" }] }));
     const region = screen.getByRole("region", { name: "People asking for access" });
     expect(region).toHaveTextContent("Grace Hopper (grace@example.com) would like to open port 3000.");
-    await user.click(screen.getByRole("button", { name: "Let Grace Hopper open port 3000" }));
-    await user.click(screen.getByRole("button", { name: "Do not let Grace Hopper open port 3000" }));
+    await user.click(screen.getByRole("button", { name: "Approve Grace Hopper for port 3000" }));
+    await user.click(screen.getByRole("button", { name: "Decline Grace Hopper for port 3000" }));
     await waitFor(() => expect(fetched).toHaveBeenCalledTimes(2));
   });
 });

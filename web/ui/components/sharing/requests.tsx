@@ -40,7 +40,7 @@ function Request({ workspace, request }: { workspace: string; request: AccessReq
           size="sm"
           isBusy={answer.isPending && answer.variables.isApproved}
           onClick={() => give(true)}
-          aria-label={`Let ${user.name} open port ${port}`}
+          aria-label={`Approve ${user.name} for port ${port}`}
         >
           Approve
         </Button>
@@ -49,7 +49,7 @@ function Request({ workspace, request }: { workspace: string; request: AccessReq
           variant="outline"
           isBusy={answer.isPending && !answer.variables.isApproved}
           onClick={() => give(false)}
-          aria-label={`Do not let ${user.name} open port ${port}`}
+          aria-label={`Decline ${user.name} for port ${port}`}
         >
           Decline
         </Button>

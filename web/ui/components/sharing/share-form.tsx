@@ -90,7 +90,7 @@ export function ShareForm({ workspace, maximum, share, onDone, onCancel }: Share
     <form noValidate onSubmit={submit} aria-label={share === undefined ? "Share a port" : `Share port ${share.port}`}>
       <div className="flex flex-col gap-3">
         {share === undefined && (
-          <Field label="Port" error={problem.fields.port} hint="The one that your program listens on." className="sm:max-w-48">
+          <Field label="Port" error={problem.fields.port} hint="The one that your program listens on." className="sm:max-w-64">
             {(control) => (
               <Input {...control} name="port" inputMode="numeric" autoComplete="off" autoFocus required placeholder="3000" />
             )}
