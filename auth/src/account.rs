@@ -135,7 +135,9 @@ impl Accounts {
         Ok(self.store.append_audit(event).await?)
     }
 
-    fn event(
+    /// Returns the entry of the audit log that says that `actor` did `action` to `subject` now. It
+    /// is written by whoever makes the change that it tells of.
+    pub fn event(
         &self,
         actor: Actor,
         organization: Option<OrganizationId>,
@@ -157,7 +159,8 @@ impl Accounts {
         }
     }
 
-    fn event_by(
+    /// Returns the entry that says that `by` did it.
+    pub fn event_by(
         &self,
         by: &Principal,
         action: AuditAction,

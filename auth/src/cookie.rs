@@ -18,14 +18,17 @@ pub enum Cookie {
     WorkspaceSession,
     /// The nonces of the sign-ins that one workspace host has begun.
     WorkspaceNonce,
+    /// The secret of a link to a port, on the base domain, on the way to that port.
+    ShareLink,
 }
 
 /// Names that no workspace may see or set: ours, and two kept for sign-in through an identity
 /// provider and for development without TLS.
-pub const RESERVED: [&str; 5] = [
+pub const RESERVED: [&str; 6] = [
     "__Host-ksess",
     "__Host-kws",
     "__Host-kwn",
+    "__Host-ksl",
     "__Host-koidc",
     "kdev_sess",
 ];
@@ -45,6 +48,7 @@ impl Cookie {
             Self::Session => RESERVED[0],
             Self::WorkspaceSession => RESERVED[1],
             Self::WorkspaceNonce => RESERVED[2],
+            Self::ShareLink => RESERVED[3],
         }
     }
 

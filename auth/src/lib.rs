@@ -27,5 +27,5 @@ mod secret;
 pub use account::{Accounts, Authenticated, Client, IssuedToken, NewAccount, SignedIn};
 pub use error::AuthError;
 pub use key_file::KeyFileError;
-pub use session::{SessionPolicy, SessionSecret, SetupSecret};
+pub use session::{LinkSecret, SessionPolicy, SessionSecret, SetupSecret};
 pub use token::{NewToken, TokenText};

@@ -1,4 +1,5 @@
-//! Control sessions: the secret in the browser's cookie, and how long it is good for.
+//! Control sessions: the secret in the browser's cookie, and how long it is good for; the other
+//! secrets of the same form.
 
 use std::time::Duration;
 
@@ -14,6 +15,12 @@ crate::secret::opaque_secret!(
     /// The secret of the one-time setup link, `kset_` and 256 random bits.
     SetupSecret,
     "kset_"
+);
+
+crate::secret::opaque_secret!(
+    /// The secret of a link to a port, `ksl_` and 256 random bits. The store has its hash only.
+    LinkSecret,
+    "ksl_"
 );
 
 /// How long sessions last.

@@ -12,7 +12,8 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use kalpana_domain::Timestamp;
-use kalpana_domain::id::{Generation, SessionId, UserId, WorkspaceId};
+use kalpana_domain::id::{Generation, SessionId, WorkspaceId};
+use kalpana_domain::sharing::{Right, SharingLevel};
 use pasetors::Public;
 use pasetors::keys::{AsymmetricKeyPair, AsymmetricPublicKey, AsymmetricSecretKey, Generate};
 use pasetors::paserk::FormatAsPaserk;
@@ -32,18 +33,18 @@ const SKEW: Duration = Duration::from_secs(30);
 const TEXT_LIMIT: usize = 2048;
 
 /// Signed along but never sent: a signature made for another purpose is no ticket.
-const PURPOSE: &[u8] = b"kalpana workspace ticket 1";
+const PURPOSE: &[u8] = b"kalpana workspace ticket 2";
 
-/// What a ticket lets its bearer do: become `user` on one host.
+/// What a ticket lets its bearer do: visit one host, by one right.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grant {
     /// The host, as browsers write it, with its port.
     pub audience: String,
     /// Hash of the nonce in the browser that asked.
     pub rid: String,
-    /// The person.
-    pub user: UserId,
-    /// Their control session.
+    /// Who, and by what right.
+    pub right: Right,
+    /// Their control session; for somebody with a link, who has none, one of this visit.
     pub session: SessionId,
     /// The workspace.
     pub workspace: WorkspaceId,
@@ -100,7 +101,8 @@ pub enum TicketError {
 struct Claims {
     aud: String,
     rid: String,
-    uid: UserId,
+    lvl: SharingLevel,
+    sub: String,
     sid: SessionId,
     wid: WorkspaceId,
     r#gen: Generation,
@@ -149,7 +151,8 @@ impl TicketSigner {
         let claims = Claims {
             aud: grant.audience.clone(),
             rid: grant.rid.clone(),
-            uid: grant.user,
+            lvl: grant.right.level(),
+            sub: URL_SAFE_NO_PAD.encode(grant.right.subject()),
             sid: grant.session,
             wid: grant.workspace,
             r#gen: grant.generation,
@@ -244,10 +247,11 @@ fn signed(duration: Duration) -> jiff::SignedDuration {
 impl Claims {
     fn into_ticket(self) -> Option<Ticket> {
         let id = URL_SAFE_NO_PAD.decode(&self.jti).ok()?.try_into().ok()?;
+        let subject = URL_SAFE_NO_PAD.decode(&self.sub).ok()?.try_into().ok()?;
         let grant = Grant {
             audience: self.aud,
             rid: self.rid,
-            user: self.uid,
+            right: Right::from_parts(self.lvl, subject)?,
             session: self.sid,
             workspace: self.wid,
             generation: self.r#gen,
@@ -327,6 +331,7 @@ pub struct UsedTicket {
 
 #[cfg(test)]
 mod tests {
+    use kalpana_domain::id::{LinkId, UserId};
     use proptest::prelude::*;
 
     use super::*;
@@ -344,7 +349,7 @@ mod tests {
         Grant {
             audience: HOST.to_owned(),
             rid: crate::nonce::Nonce::generate().rid(),
-            user: UserId::generate(),
+            right: Right::Owner(UserId::generate()),
             session: SessionId::generate(),
             workspace: WorkspaceId::parse("abcdefghij01").expect("legal"),
             generation: Generation(4),
@@ -382,6 +387,24 @@ mod tests {
             verifier.verify(&text, "zbcdefghij01.kalpana.localhost:8443", now()),
             Err(TicketError::OtherHost)
         );
+    }
+
+    #[test]
+    fn every_right_arrives_as_it_was_signed() {
+        let (_directory, signer) = signer();
+        let verifier = TicketVerifier::new(&[signer.public_key()]).expect("own key");
+        let user = UserId::generate();
+        for right in [
+            Right::Owner(user),
+            Right::Member(user),
+            Right::Organization(user),
+            Right::Link(LinkId::generate()),
+        ] {
+            let grant = Grant { right, ..grant() };
+            let text = signer.sign(&grant, now()).expect("signed");
+            let ticket = verifier.verify(&text, HOST, now()).expect("valid");
+            assert_eq!(ticket.grant, grant);
+        }
     }
 
     #[test]

@@ -3,13 +3,16 @@
 //! Fixed binary, then base64url:
 //!
 //! ```text
-//! version 1 | session 16 | user 16 | workspace 16 | host hash 16 | generation 8 | issued 8 | expires 8 | mac 16
+//! version 1 | level 1 | session 16 | subject 16 | workspace 16 | host hash 16 | port 2 | generation 8 | issued 8 | expires 8 | mac 16
 //! ```
 //!
-//! Numbers are big-endian, times whole seconds since 1970. The MAC is HMAC-SHA256 cut to 128 bits
+//! The version is 2; sessions of version 1, which had neither level nor port, are not read: whoever
+//! has one is let in anew by their control session. The level is the right that it was granted by
+//! (0 owner, 1 member, 2 organisation, 3 link) and the subject the person or the link who has it; the
+//! port is 0 for the editor. Numbers are big-endian, times whole seconds since 1970. The MAC is HMAC-SHA256 cut to 128 bits
 //! over everything before it. The host hash binds the session to the one host it was made for.
-//! Whether the generation is the workspace's present one, and whether the session has been revoked
-//! since, only the gateway's tables know.
+//! Whether the generation is the workspace's present one, whether the session has been revoked and
+//! whether the port is still shared, only the gateway's tables know.
 
 use std::path::Path;
 use std::time::Duration;
@@ -18,7 +21,9 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit, Mac};
 use kalpana_domain::Timestamp;
-use kalpana_domain::id::{Generation, SessionId, UserId, WorkspaceId};
+use kalpana_domain::address::{Surface, WorkspaceAddress};
+use kalpana_domain::id::{Generation, SessionId, WorkspaceId};
+use kalpana_domain::sharing::{Right, SharingLevel};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
@@ -28,8 +33,8 @@ use crate::secret;
 /// How long a workspace session lasts.
 pub const LIFETIME: Duration = Duration::from_secs(12 * 3600);
 
-const VERSION: u8 = 1;
-const BODY: usize = 1 + 4 * 16 + 3 * 8;
+const VERSION: u8 = 2;
+const BODY: usize = 2 + 4 * 16 + 2 + 3 * 8;
 const MAC: usize = 16;
 const LENGTH: usize = BODY + MAC;
 const TEXT_LENGTH: usize = LENGTH / 3 * 4;
@@ -40,10 +45,10 @@ const _: () = assert!(LENGTH.is_multiple_of(3), "the text has one spelling only"
 pub struct WorkspaceGrant {
     /// The control session it came from, whose end ends it.
     pub session: SessionId,
-    /// The person.
-    pub user: UserId,
-    /// The workspace.
-    pub workspace: WorkspaceId,
+    /// Who, and by what right.
+    pub right: Right,
+    /// What of which workspace.
+    pub address: WorkspaceAddress,
     /// The workspace's incarnation when it was made.
     pub generation: Generation,
 }
@@ -143,11 +148,12 @@ impl KeyRing {
             bytes: &mut bytes,
             at: 0,
         };
-        writer.put([VERSION]);
+        writer.put([VERSION, level_byte(grant.right.level())]);
         writer.put(*grant.session.as_bytes());
-        writer.put(*grant.user.as_bytes());
-        writer.put(grant.workspace.to_u128().to_be_bytes());
+        writer.put(grant.right.subject());
+        writer.put(grant.address.workspace.to_u128().to_be_bytes());
         writer.put(host_hash(host));
+        writer.put(port_of(grant.address.surface).to_be_bytes());
         writer.put(grant.generation.0.to_be_bytes());
         writer.put(issued.to_be_bytes());
         writer.put(expires.to_be_bytes());
@@ -227,20 +233,29 @@ impl Reader<'_> {
 /// Reads a body whose MAC was right.
 fn read(body: &[u8]) -> Option<([u8; 16], WorkspaceSession)> {
     let mut reader = Reader(body);
-    let _version: [u8; 1] = reader.take()?;
+    let [_version, level] = reader.take()?;
     let session = SessionId::from_bytes(reader.take()?);
-    let user = UserId::from_bytes(reader.take()?);
+    let level = *SharingLevel::ALL.get(usize::from(level))?;
+    let right = Right::from_parts(level, reader.take()?)?;
     let workspace: [u8; 16] = reader.take()?;
     let workspace = std::str::from_utf8(&workspace[..WorkspaceId::LENGTH]).ok()?;
     let workspace = WorkspaceId::parse(workspace).ok()?;
     let hash = reader.take()?;
+    let port = u16::from_be_bytes(reader.take()?);
     let generation = Generation(u64::from_be_bytes(reader.take()?));
     let issued_at = Timestamp::from_second(i64::from_be_bytes(reader.take()?)).ok()?;
     let expires_at = Timestamp::from_second(i64::from_be_bytes(reader.take()?)).ok()?;
     let grant = WorkspaceGrant {
         session,
-        user,
-        workspace,
+        right,
+        address: WorkspaceAddress {
+            workspace,
+            surface: if port == 0 {
+                Surface::Editor
+            } else {
+                Surface::Port(port)
+            },
+        },
         generation,
     };
     Some((
@@ -251,6 +266,24 @@ fn read(body: &[u8]) -> Option<([u8; 16], WorkspaceSession)> {
             expires_at,
         },
     ))
+}
+
+/// Returns the place of a level among all, which is how it stands in a session.
+fn level_byte(level: SharingLevel) -> u8 {
+    match level {
+        SharingLevel::Owner => 0,
+        SharingLevel::Members => 1,
+        SharingLevel::Organization => 2,
+        SharingLevel::Link => 3,
+        SharingLevel::Public => 4,
+    }
+}
+
+fn port_of(surface: Surface) -> u16 {
+    match surface {
+        Surface::Editor => 0,
+        Surface::Port(port) => port,
+    }
 }
 
 fn mac(key: &[u8; 32], body: &[u8]) -> [u8; MAC] {
@@ -268,6 +301,7 @@ fn host_hash(host: &str) -> [u8; 16] {
 
 #[cfg(test)]
 mod tests {
+    use kalpana_domain::id::{LinkId, UserId};
     use proptest::prelude::*;
 
     use super::*;
@@ -288,8 +322,8 @@ mod tests {
     fn grant() -> WorkspaceGrant {
         WorkspaceGrant {
             session: SessionId::from_bytes([1; 16]),
-            user: UserId::from_bytes([2; 16]),
-            workspace: WorkspaceId::parse("abcdefghij01").expect("legal"),
+            right: Right::Owner(UserId::from_bytes([2; 16])),
+            address: WorkspaceAddress::parse_label("abcdefghij01").expect("legal"),
             generation: Generation(3),
         }
     }
@@ -301,7 +335,7 @@ mod tests {
     #[test]
     fn a_session_is_read_back_until_it_expires() {
         let text = ring().mint(&grant(), HOST, now());
-        assert_eq!(text.len(), 140);
+        assert_eq!(text.len(), 144);
         let session = ring()
             .verify(text.as_bytes(), HOST, later(43_199))
             .expect("valid");
@@ -317,6 +351,53 @@ mod tests {
             ring().verify(text.as_bytes(), HOST, later(43_200)),
             Err(WorkspaceSessionError::Expired)
         );
+    }
+
+    #[test]
+    fn every_right_and_surface_is_read_back() {
+        let user = UserId::from_bytes([2; 16]);
+        for right in [
+            Right::Owner(user),
+            Right::Member(user),
+            Right::Organization(user),
+            Right::Link(LinkId::from_bytes([3; 16])),
+        ] {
+            for label in ["abcdefghij01", "1024-abcdefghij01", "65535-abcdefghij01"] {
+                let grant = WorkspaceGrant {
+                    right,
+                    address: WorkspaceAddress::parse_label(label).expect("legal"),
+                    ..grant()
+                };
+                let text = ring().mint(&grant, HOST, now());
+                let session = ring().verify(text.as_bytes(), HOST, now()).expect("valid");
+                assert_eq!(session.grant, grant);
+            }
+        }
+        assert_eq!(
+            SharingLevel::ALL.map(level_byte),
+            [0, 1, 2, 3, 4],
+            "a level is read back by its place"
+        );
+    }
+
+    #[test]
+    fn what_no_right_can_be_and_earlier_versions_are_malformed() {
+        let text = ring().mint(&grant(), HOST, now());
+        let changed = |place: usize, value: u8| {
+            let mut bytes = URL_SAFE_NO_PAD.decode(&text).expect("own text");
+            bytes[place] = value;
+            let mac = mac(&ring().current, &bytes[..BODY]);
+            bytes[BODY..].copy_from_slice(&mac);
+            let text = URL_SAFE_NO_PAD.encode(&bytes);
+            ring().verify(text.as_bytes(), HOST, now())
+        };
+        for (place, value) in [(0, 1), (0, 3), (1, 4), (1, 255)] {
+            assert_eq!(
+                changed(place, value),
+                Err(WorkspaceSessionError::Malformed),
+                "{place} {value}"
+            );
+        }
     }
 
     #[test]
@@ -383,7 +464,7 @@ mod tests {
         for cookie in [
             "",
             "A",
-            &text[..139],
+            &text[..143],
             &format!("{text}A"),
             &format!("{text}="),
             &long,

@@ -16,24 +16,30 @@ pub enum Action {
     Stop,
     /// Delete it.
     Delete,
+    /// See how its ports are shared.
+    ReadSharing,
+    /// Change how its ports are shared.
+    Share,
 }
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 7] = [
         Self::Read,
         Self::Connect,
         Self::Start,
         Self::Stop,
         Self::Delete,
+        Self::ReadSharing,
+        Self::Share,
     ];
 
     /// Returns the scope an API token needs for it, or `None` if tokens cannot do it.
     fn scope(self) -> Option<Scope> {
         match self {
-            Self::Read => Some(Scope::WorkspaceRead),
+            Self::Read | Self::ReadSharing => Some(Scope::WorkspaceRead),
             Self::Connect => None,
-            Self::Start | Self::Stop => Some(Scope::WorkspaceWrite),
+            Self::Start | Self::Stop | Self::Share => Some(Scope::WorkspaceWrite),
             Self::Delete => Some(Scope::WorkspaceDelete),
         }
     }
@@ -41,8 +47,9 @@ impl Action {
 
 /// Says whether `principal` may do `action` to `workspace`.
 ///
-/// Owners may do everything. Administrators of the organisation may do everything but start and
-/// enter: what is in a workspace is its owner's. Nobody else may do anything, and the caller must
+/// Owners may do everything. Administrators of the organisation may do everything but start, enter
+/// and share: what is in a workspace is its owner's. Who may visit a port that the owner shares is
+/// [another rule](crate::sharing). Nobody else may do anything, and the caller must
 /// answer them exactly as if the workspace did not exist. A token is limited by its scopes on top,
 /// and never enters.
 pub fn may(principal: &Principal, action: Action, workspace: &Workspace) -> bool {
@@ -136,11 +143,18 @@ mod tests {
         assert_eq!(allowed(&token(&[]), &workspace), vec![]);
         assert_eq!(
             allowed(&token(&[Scope::WorkspaceRead]), &workspace),
-            vec![Action::Read]
+            vec![Action::Read, Action::ReadSharing]
         );
         assert_eq!(
             allowed(&token(&Scope::ALL), &workspace),
-            vec![Action::Read, Action::Start, Action::Stop, Action::Delete]
+            vec![
+                Action::Read,
+                Action::Start,
+                Action::Stop,
+                Action::Delete,
+                Action::ReadSharing,
+                Action::Share
+            ]
         );
     }
 }

@@ -45,6 +45,27 @@ pub enum AuditAction {
     /// Somebody was let into a workspace host.
     #[serde(rename = "workspace.connect")]
     WorkspaceConnect,
+    /// Who may visit a port was changed by the workspace's owner.
+    #[serde(rename = "share.change")]
+    ShareChange,
+    /// A link to a port was made.
+    #[serde(rename = "share_link.create")]
+    LinkCreate,
+    /// A link to a port was revoked.
+    #[serde(rename = "share_link.revoke")]
+    LinkRevoke,
+    /// Somebody asked to be let in to a port.
+    #[serde(rename = "access.request")]
+    AccessRequest,
+    /// Somebody who had asked was let in to a port.
+    #[serde(rename = "access.approve")]
+    AccessApprove,
+    /// Somebody who had asked was not let in to a port.
+    #[serde(rename = "access.decline")]
+    AccessDecline,
+    /// Somebody other than the owner was let in to a port.
+    #[serde(rename = "port.connect")]
+    PortConnect,
 }
 
 impl AuditAction {
@@ -63,6 +84,13 @@ impl AuditAction {
             Self::WorkspaceStop => "workspace.stop",
             Self::WorkspaceDelete => "workspace.delete",
             Self::WorkspaceConnect => "workspace.connect",
+            Self::ShareChange => "share.change",
+            Self::LinkCreate => "share_link.create",
+            Self::LinkRevoke => "share_link.revoke",
+            Self::AccessRequest => "access.request",
+            Self::AccessApprove => "access.approve",
+            Self::AccessDecline => "access.decline",
+            Self::PortConnect => "port.connect",
         }
     }
 }

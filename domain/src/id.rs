@@ -130,7 +130,7 @@ macro_rules! uuid_id {
             }
 
             /// Rebuilds an id from a fixed binary format.
-            pub fn from_bytes(bytes: [u8; 16]) -> Self {
+            pub const fn from_bytes(bytes: [u8; 16]) -> Self {
                 Self(Uuid::from_bytes(bytes))
             }
         }
@@ -169,6 +169,11 @@ uuid_id!(
     /// A group of people who share workspaces and limits.
     OrganizationId,
     "organization"
+);
+uuid_id!(
+    /// One link that shares a port.
+    LinkId,
+    "link"
 );
 uuid_id!(
     /// One entry of the audit log.

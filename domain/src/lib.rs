@@ -2,7 +2,7 @@
 //!
 //! Read in this order: [`id`] and [`address`] say how things are called, [`workspace`] and
 //! [`lifecycle`] what a workspace is and where it is in its life, [`user`] and [`access`] who may
-//! do what to it. Nothing here opens a file, a socket or a clock of its own: time arrives as an
+//! do what to it, [`sharing`] who else may visit its ports. Nothing here opens a file, a socket or a clock of its own: time arrives as an
 //! argument, and [`clock`] is the one place that reads it.
 
 pub mod access;
@@ -15,6 +15,7 @@ pub mod network;
 pub mod organization;
 pub mod quota;
 pub mod repository;
+pub mod sharing;
 pub mod user;
 pub mod workspace;
 

@@ -13,11 +13,13 @@ use kalpana_config::Site;
 use kalpana_domain::Timestamp;
 use kalpana_domain::address::WorkspaceAddress;
 use kalpana_domain::id::SessionId;
+use kalpana_domain::sharing::Right;
 use url::form_urlencoded;
 
 use crate::authenticate;
 use crate::respond::Reply;
 use crate::routes::Route;
+use crate::sharing::Shared;
 
 /// Every path below this on a workspace host is the gateway's.
 pub const OWN_PATHS: &str = "/.kalpana";
@@ -46,6 +48,8 @@ pub enum CallbackError {
     NoNonce,
     /// It is for another workspace, or the workspace is not what it was.
     OtherRoute,
+    /// The port is not shared with who has it, or not any more.
+    NotShared,
     /// Its control session has ended.
     Revoked,
 }
@@ -61,6 +65,7 @@ impl CallbackError {
             Self::Ticket(_) => "ticket_forged",
             Self::NoNonce => "ticket_without_nonce",
             Self::OtherRoute => "ticket_other_route",
+            Self::NotShared => "ticket_not_shared",
             Self::Revoked => "ticket_revoked",
         }
     }
@@ -84,7 +89,8 @@ pub struct Desk<'a, R> {
 }
 
 /// Redeems the ticket in `query` for a session of `host`, and returns the redirect to the page
-/// that was asked for in the first place.
+/// that was asked for in the first place. `found` is what is known of the workspace and of how the
+/// port is shared.
 ///
 /// # Errors
 /// [`CallbackError`]; the ticket is then still good, unless it was used before.
@@ -94,7 +100,7 @@ pub fn redeem(
     host: &str,
     query: Option<&str>,
     headers: &HeaderMap,
-    route: Option<&Route>,
+    found: (Option<&Route>, Option<&Shared>),
 ) -> Result<Reply, CallbackError> {
     let field = |name| {
         let mut fields = form_urlencoded::parse(query.unwrap_or_default().as_bytes());
@@ -112,13 +118,26 @@ pub fn redeem(
         return Err(CallbackError::NoNonce);
     }
     let Ticket { grant, .. } = &ticket;
+    let (route, share) = found;
     let fits = |route: &&Route| {
         route.workspace == grant.workspace
             && route.generation == grant.generation
-            && route.owner == grant.user
+            && match grant.right {
+                Right::Owner(user) => route.owner == user,
+                _ => true,
+            }
     };
-    if grant.workspace != address.workspace || route.filter(fits).is_none() {
+    let Some(route) = route.filter(fits) else {
         return Err(CallbackError::OtherRoute);
+    };
+    if grant.workspace != address.workspace {
+        return Err(CallbackError::OtherRoute);
+    }
+    let is_owner = matches!(grant.right, Right::Owner(_));
+    let is_shared =
+        share.is_some_and(|share| share.admits(Some(grant.right), desk.now, route.generation));
+    if !is_owner && !is_shared {
+        return Err(CallbackError::NotShared);
     }
     if (desk.is_revoked)(grant.session) {
         return Err(CallbackError::Revoked);
@@ -131,8 +150,8 @@ pub fn redeem(
     let session = desk.keys.mint(
         &WorkspaceGrant {
             session: grant.session,
-            user: grant.user,
-            workspace: grant.workspace,
+            right: grant.right,
+            address,
             generation: grant.generation,
         },
         host,

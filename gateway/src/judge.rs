@@ -24,7 +24,7 @@ use crate::callback::{self, CallbackError, Desk};
 use crate::headers::{self, Policies};
 use crate::host::{Host, Hosts, Ports};
 use crate::limit::Limits;
-use crate::live::{Entry, Key, Live, Switch};
+use crate::live::{Entry, Live, Switch};
 use crate::metrics::Metrics;
 use crate::rate::Rates;
 use crate::request::{Kind, RequestContext};
@@ -150,8 +150,11 @@ impl Judge {
         }
         let now = self.clock.now();
         let proven = authenticate::authenticate(&head.headers, &self.keys, &request.host, now);
+        let share = self.sessions.sharing().find(address);
         let facts = authorize::Request {
             address,
+            share: share.as_deref(),
+            path,
             method: head.method.as_str(),
             is_upgrade: head.headers.contains_key(UPGRADE),
             headers: &head.headers,
@@ -173,18 +176,47 @@ impl Judge {
                 Err(too_many) => Next::Answer(Reply::TooManyRequests(too_many), "rate_workspace"),
             },
             Err(Refusal::OtherOrigin(reason)) => Next::Answer(Reply::OtherOrigin, reason),
-            Err(Refusal::NotRunning(route)) => {
-                Next::Answer(self.not_running(address, &route.target), "not_running")
+            Err(Refusal::NotRunning { route, is_owner }) => {
+                let reply = if is_owner {
+                    self.not_running(address, &route.target)
+                } else {
+                    Reply::SharedNotRunning
+                };
+                Next::Answer(reply, "not_running")
             }
             Err(Refusal::Unauthenticated(reason)) => {
                 let reply = if is_navigation(head) && !facts.is_upgrade {
-                    let target = head.uri.path_and_query().map_or("/", |path| path.as_str());
-                    callback::begin(&self.site, address, &head.headers, target)
+                    self.begin_sign_in(head, address)
                 } else {
                     Reply::Unauthenticated
                 };
                 Next::Answer(reply, reason)
             }
+            // By another right they may still be let in, which the control plane knows.
+            Err(Refusal::NotShared(reason)) => {
+                let reply = if is_navigation(head) && !facts.is_upgrade {
+                    self.begin_sign_in(head, address)
+                } else {
+                    self.forbidden(address, true)
+                };
+                Next::Answer(reply, reason)
+            }
+            Err(Refusal::LinkOver(reason)) => Next::Answer(self.forbidden(address, true), reason),
+            Err(Refusal::OtherPath) => {
+                Next::Answer(self.forbidden(address, false), "link_other_path")
+            }
+        }
+    }
+
+    fn begin_sign_in(&self, head: &RequestHeader, address: WorkspaceAddress) -> Reply {
+        let target = head.uri.path_and_query().map_or("/", |path| path.as_str());
+        callback::begin(&self.site, address, &head.headers, target)
+    }
+
+    fn forbidden(&self, address: WorkspaceAddress, forgets_session: bool) -> Reply {
+        Reply::Forbidden {
+            request: format!("{}/request-access?host={address}", self.site.base_url()),
+            forgets_session,
         }
     }
 
@@ -216,11 +248,17 @@ impl Judge {
                 &request.host,
                 head.uri.query(),
                 &head.headers,
-                self.routes.find(address.workspace).as_deref(),
+                (
+                    self.routes.find(address.workspace).as_deref(),
+                    self.sessions.sharing().find(address).as_deref(),
+                ),
             ),
         };
         match redeemed {
             Ok(reply) => Next::Answer(reply, ""),
+            Err(error @ CallbackError::NotShared) => {
+                Next::Answer(self.forbidden(address, true), error.as_str())
+            }
             Err(error) => Next::Answer(self.sign_in_failed(request, &error), error.as_str()),
         }
     }
@@ -272,17 +310,14 @@ impl Judge {
     /// Enters a request that was let in among what is open; `None` when its permission has ended
     /// since it was judged, which nothing would have found to cut.
     pub fn enter(&self, permit: &Permit, switch: &Switch) -> Option<Entry> {
-        let route = permit.route();
-        let keys = [
-            Key::Session(permit.session()),
-            Key::User(permit.user()),
-            Key::Workspace(route.workspace),
-        ];
-        let entry = self.live.enter(keys, switch);
+        let (route, visit) = (permit.route(), permit.visit());
+        let entry = self.live.enter(permit.session(), visit, switch);
         let is_current = self.routes.find(route.workspace).is_some_and(|current| {
             current.generation == route.generation && matches!(current.target, Target::Running(_))
         });
-        (is_current && !self.sessions.is_revoked(permit.session())).then_some(entry)
+        let is_over =
+            self.sessions.is_revoked(permit.session()) || self.sessions.sharing().is_over(&visit);
+        (is_current && !is_over).then_some(entry)
     }
 
     /// Tells whether a request is for a workspace's host, of whichever kind.

@@ -13,7 +13,7 @@
 //! ways until either side ends, or until the session does and [`live`] cuts it. [`access_log`] and
 //! [`metrics`] remember it.
 //!
-//! Judging does no I/O: [`routes`] and [`sessions`] are tables in memory, which two feeds keep
+//! Judging does no I/O: [`routes`], [`sessions`] and [`sharing`] are tables in memory, which two feeds keep
 //! fresh and which stay in force while their publishers are away. Until each was heard once,
 //! workspaces are not served.
 //!
@@ -49,6 +49,7 @@ pub mod respond;
 pub mod routes;
 pub mod server;
 pub mod sessions;
+pub mod sharing;
 pub mod socket;
 pub mod ticketer;
 pub mod tunnel;

@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use dashmap::DashMap;
 use kalpana_domain::id::{SessionId, UserId, WorkspaceId};
 
+use crate::sharing::Visit;
 use crate::tunnel::control::{Control, Cut};
 
 /// A handle on one upstream connection, which the pool may pass from request to request.
@@ -107,17 +108,30 @@ impl Switch {
 /// The requests under way, by everything they depend on.
 #[derive(Debug, Default)]
 pub struct Live {
-    open: DashMap<Key, Vec<(u64, Switch)>>,
+    open: DashMap<Key, Vec<Opened>>,
     next: AtomicU64,
 }
 
+#[derive(Debug, Clone)]
+struct Opened {
+    number: u64,
+    visit: Visit,
+    switch: Switch,
+}
+
 impl Live {
-    /// Enters a request that depends on `keys`, until the entry is dropped.
-    pub fn enter(self: &Arc<Self>, keys: [Key; 3], switch: &Switch) -> Entry {
+    /// Enters a request of `session`, part of `visit`, until the entry is dropped.
+    pub fn enter(self: &Arc<Self>, session: SessionId, visit: Visit, switch: &Switch) -> Entry {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        for key in keys {
-            let mut open = self.open.entry(key).or_default();
-            open.push((number, switch.clone()));
+        let user = visit.user().map(Key::User);
+        let workspace = Key::Workspace(visit.address.workspace);
+        let keys = [Some(Key::Session(session)), user, Some(workspace)];
+        for key in keys.into_iter().flatten() {
+            self.open.entry(key).or_default().push(Opened {
+                number,
+                visit,
+                switch: switch.clone(),
+            });
         }
         Entry {
             live: Arc::clone(self),
@@ -131,21 +145,31 @@ impl Live {
         // Copied, because what is cut may leave at once.
         let open = self.open.get(&key).map(|open| open.clone());
         let open = open.unwrap_or_default();
-        for (_, switch) in &open {
-            switch.cut(cut);
-        }
+        open.iter().for_each(|opened| opened.switch.cut(cut));
         open.len()
+    }
+
+    /// Cuts everything that is part of a visit which is over. Returns how much that was.
+    pub fn cut_visits(&self, is_over: impl Fn(&Visit) -> bool, cut: Cut) -> usize {
+        self.cut_each(|opened| is_over(&opened.visit), cut)
     }
 
     /// Cuts every tunnel that is open.
     pub fn cut_tunnels(&self, cut: Cut) {
-        for open in &self.open {
-            if matches!(open.key(), Key::Workspace(_)) {
-                let tunnels = open.value().iter();
-                let tunnels = tunnels.filter(|(_, switch)| matches!(switch, Switch::Tunnel(_)));
-                tunnels.for_each(|(_, switch)| switch.cut(cut));
+        self.cut_each(|opened| matches!(opened.switch, Switch::Tunnel(_)), cut);
+    }
+
+    fn cut_each(&self, is_meant: impl Fn(&Opened) -> bool, cut: Cut) -> usize {
+        let of_workspaces = self.open.iter();
+        let of_workspaces = of_workspaces.filter(|open| matches!(open.key(), Key::Workspace(_)));
+        let mut count = 0;
+        for open in of_workspaces {
+            for opened in open.value().iter().filter(|opened| is_meant(opened)) {
+                opened.switch.cut(cut);
+                count += 1;
             }
         }
+        count
     }
 
     #[cfg(test)]
@@ -158,16 +182,16 @@ impl Live {
 #[derive(Debug)]
 pub struct Entry {
     live: Arc<Live>,
-    keys: [Key; 3],
+    keys: [Option<Key>; 3],
     number: u64,
 }
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        for key in self.keys {
+        for key in self.keys.into_iter().flatten() {
             // One step, so that a request that is entered meanwhile is not forgotten.
             self.live.open.remove_if_mut(&key, |_, open| {
-                let position = open.iter().rposition(|(number, _)| *number == self.number);
+                let position = open.iter().rposition(|opened| opened.number == self.number);
                 if let Some(position) = position {
                     open.swap_remove(position);
                 }
@@ -181,36 +205,49 @@ impl Drop for Entry {
 mod tests {
     use std::io::Read;
 
+    use kalpana_domain::address::WorkspaceAddress;
+    use kalpana_domain::id::Generation;
+    use kalpana_domain::sharing::Right;
+
     use super::*;
 
-    fn keys(session: SessionId, workspace: &str) -> [Key; 3] {
-        [
-            Key::Session(session),
-            Key::User(UserId::from_bytes([1; 16])),
-            Key::Workspace(WorkspaceId::parse(workspace).unwrap()),
-        ]
+    const USER: UserId = UserId::from_bytes([1; 16]);
+
+    fn visit(label: &str) -> Visit {
+        Visit {
+            address: WorkspaceAddress::parse_label(label).unwrap(),
+            generation: Generation(1),
+            right: Some(Right::Owner(USER)),
+        }
+    }
+
+    fn open(upstreams: &Upstreams, number: RawFd) -> (Switch, UnixStream) {
+        let (ours, far) = UnixStream::pair().unwrap();
+        far.set_nonblocking(true).unwrap();
+        (Switch::Connection(upstreams.opened(number, ours)), far)
+    }
+
+    fn is_open(far: &mut UnixStream) -> bool {
+        match far.read(&mut [0]) {
+            Ok(length) => length > 0,
+            Err(error) => error.kind() == std::io::ErrorKind::WouldBlock,
+        }
     }
 
     #[test]
     fn what_depends_on_something_ends_with_it_and_nothing_else_does() {
         let (upstreams, live) = (Upstreams::default(), Arc::new(Live::default()));
         let (mine, theirs) = (SessionId::generate(), SessionId::generate());
-        let open = |number: RawFd| {
-            let (ours, far) = UnixStream::pair().unwrap();
-            far.set_nonblocking(true).unwrap();
-            (Switch::Connection(upstreams.opened(number, ours)), far)
-        };
-        let ((one, mut one_far), (two, mut two_far)) = (open(1), open(2));
-        let entry = live.enter(keys(mine, "abcdefghij01"), &one);
-        let other = live.enter(keys(theirs, "abcdefghij02"), &two);
+        let (one, mut one_far) = open(&upstreams, 1);
+        let (two, mut two_far) = open(&upstreams, 2);
+        let entry = live.enter(mine, visit("abcdefghij01"), &one);
+        let other = live.enter(theirs, visit("abcdefghij02"), &two);
         assert_eq!(live.cut(Key::Session(mine), Cut::SessionEnded), 1);
-        assert_eq!(one_far.read(&mut [0]).unwrap(), 0, "ended");
-        let still = two_far.read(&mut [0]).unwrap_err();
-        assert_eq!(still.kind(), std::io::ErrorKind::WouldBlock);
-        let [_, user, workspace] = keys(theirs, "abcdefghij02");
-        assert_eq!(live.cut(user, Cut::SessionEnded), 2);
+        assert!(!is_open(&mut one_far) && is_open(&mut two_far));
+        assert_eq!(live.cut(Key::User(USER), Cut::SessionEnded), 2);
+        let workspace = Key::Workspace(visit("abcdefghij02").address.workspace);
         assert_eq!(live.cut(workspace, Cut::Asleep), 1);
-        assert_eq!(two_far.read(&mut [0]).unwrap(), 0, "ended");
+        assert!(!is_open(&mut two_far));
         drop((entry, other));
         assert!(live.is_empty());
     }
@@ -220,12 +257,27 @@ mod tests {
         let live = Arc::new(Live::default());
         let control = Arc::new(Control::default());
         let switch = Switch::Tunnel(Arc::clone(&control));
-        let _entry = live.enter(keys(SessionId::generate(), "abcdefghij01"), &switch);
+        let _entry = live.enter(SessionId::generate(), visit("abcdefghij01"), &switch);
         let context = std::task::Context::from_waker(std::task::Waker::noop());
         assert_eq!(control.poll_cut(&context), None);
-        live.cut(keys(SessionId::generate(), "abcdefghij01")[2], Cut::Asleep);
+        let workspace = visit("abcdefghij01").address.workspace;
+        live.cut(Key::Workspace(workspace), Cut::Asleep);
         live.cut_tunnels(Cut::GoingAway);
         assert_eq!(control.poll_cut(&context), Some(Cut::Asleep));
+    }
+
+    #[test]
+    fn cutting_visits_ends_those_that_are_meant_and_no_others() {
+        let (upstreams, live) = (Upstreams::default(), Arc::new(Live::default()));
+        let session = SessionId::generate();
+        let (one, mut one_far) = open(&upstreams, 1);
+        let (two, mut two_far) = open(&upstreams, 2);
+        let _one = live.enter(session, visit("3000-abcdefghij01"), &one);
+        let _two = live.enter(session, visit("4000-abcdefghij01"), &two);
+        let meant = visit("3000-abcdefghij01");
+        let cut = live.cut_visits(|visit| *visit == meant, Cut::SharingChanged);
+        assert_eq!(cut, 1);
+        assert!(!is_open(&mut one_far) && is_open(&mut two_far));
     }
 
     #[test]

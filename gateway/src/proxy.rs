@@ -179,7 +179,11 @@ impl ProxyHttp for Proxy {
             return Ok(());
         }
         let headers = &session.req_header().headers;
-        let may_converse = matches!(request.kind, Kind::Workspace(_));
+        // Of somebody who is not signed in nothing limits how many such bodies they send.
+        let may_converse = request
+            .permit
+            .as_ref()
+            .is_some_and(|permit| permit.visit().right.is_some());
         let watch = request
             .body
             .get_or_insert_with(|| self.judge.limits.watch(headers, may_converse));

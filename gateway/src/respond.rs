@@ -9,6 +9,7 @@ use http::header::{
     CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION,
     REFERRER_POLICY, RETRY_AFTER, SET_COOKIE, VARY, X_CONTENT_TYPE_OPTIONS,
 };
+use kalpana_auth::cookie::Cookie;
 use pingora_core::Result;
 use pingora_http::ResponseHeader;
 use serde_json::json;
@@ -35,6 +36,15 @@ pub enum Reply {
     Unauthenticated,
     /// The session is valid, but the request comes from another origin.
     OtherOrigin,
+    /// The visitor may not, or not any more; `request` is the page where they can ask to be let in.
+    Forbidden {
+        /// The page.
+        request: String,
+        /// Whether the session that they came with is of no use any more.
+        forgets_session: bool,
+    },
+    /// What is shared with the visitor does not run, which its owner alone can change.
+    SharedNotRunning,
     /// No such host or path.
     NotFound,
     /// The host is not one of this site's.
@@ -115,7 +125,7 @@ impl Reply {
         match self {
             Self::Redirect { .. } => 303,
             Self::Unauthenticated => 401,
-            Self::OtherOrigin => 403,
+            Self::OtherOrigin | Self::Forbidden { .. } => 403,
             Self::NotFound => 404,
             Self::MethodNotAllowed => 405,
             Self::Misdirected => 421,
@@ -127,7 +137,8 @@ impl Reply {
             Self::RequestTimeout => 408,
             Self::PortClosed { .. } | Self::WorkspaceUnreachable { .. } => 502,
             Self::WorkspaceSilent => 504,
-            Self::Stopped { .. }
+            Self::SharedNotRunning
+            | Self::Stopped { .. }
             | Self::Stopping { .. }
             | Self::Starting
             | Self::Failed { .. }
@@ -143,6 +154,8 @@ impl Reply {
             Self::Redirect { .. } => "redirect",
             Self::Unauthenticated => "unauthenticated",
             Self::OtherOrigin => "other_origin",
+            Self::Forbidden { .. } => "access_denied",
+            Self::SharedNotRunning => "not_running",
             Self::NotFound => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::Misdirected => "unknown_host",
@@ -187,6 +200,18 @@ impl Reply {
             Self::OtherOrigin => say(
                 "This request came from another site",
                 "A page of another origin tried to act in your name, so it was refused.",
+            ),
+            Self::Forbidden { request, .. } => Page {
+                action: Some(("Request access", request)),
+                ..say(
+                    "You do not have access to this address",
+                    "If there is something here, it is not shared with you, or not any more. Its \
+                     owner can let you in.",
+                )
+            },
+            Self::SharedNotRunning => say(
+                "This is not running right now",
+                "Whoever shares it with you can start it. Reload this page later.",
             ),
             Self::NotFound => say(
                 "There is nothing here",
@@ -312,13 +337,16 @@ impl Reply {
         } else if is_for_people {
             page.render(request_id)
         } else {
-            json!({ "error": {
+            let mut error = json!({
                 "code": self.code(),
                 "message": page.heading,
                 "hint": page.text,
                 "request_id": request_id,
-            }})
-            .to_string()
+            });
+            if let Self::Forbidden { request, .. } = self {
+                error["request_access"] = request.as_str().into();
+            }
+            json!({ "error": error }).to_string()
         };
         let mut head = ResponseHeader::build(self.status(), Some(12))?;
         let mut set = |name: HeaderName, value: &str| head.insert_header(name, value);
@@ -362,6 +390,13 @@ impl Reply {
             for cookie in cookies {
                 head.append_header(SET_COOKIE, cookie)?;
             }
+        }
+        if let Self::Forbidden {
+            forgets_session: true,
+            ..
+        } = self
+        {
+            head.append_header(SET_COOKIE, Cookie::WorkspaceSession.clear())?;
         }
         policies.ours(&mut head, request_id)?;
         Ok((head, body))
@@ -468,6 +503,12 @@ mod tests {
         vec![
             Reply::Unauthenticated,
             Reply::OtherOrigin,
+            Reply::Forbidden {
+                request: "https://kalpana.localhost:8443/request-access?host=3000-abcdefghij01"
+                    .to_owned(),
+                forgets_session: true,
+            },
+            Reply::SharedNotRunning,
             Reply::NotFound,
             Reply::Misdirected,
             Reply::BadRequest,

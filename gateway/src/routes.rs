@@ -24,7 +24,7 @@ use crate::tunnel::control::Cut;
 pub struct Route {
     /// The workspace.
     pub workspace: WorkspaceId,
-    /// Its owner, who alone may reach it.
+    /// Its owner, who alone may reach what they do not share.
     pub owner: UserId,
     /// The incarnation that sessions must be made for.
     pub generation: Generation,

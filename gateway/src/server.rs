@@ -70,7 +70,11 @@ pub async fn run(mut deps: Dependencies, shutdown: CancellationToken) -> Result<
 
     let live = Arc::new(Live::default());
     let routes = Arc::new(Routes::new(Arc::clone(&live), metrics.clone()));
-    let sessions = Arc::new(Sessions::new(Arc::clone(&live), metrics.clone()));
+    let sessions = Arc::new(Sessions::new(
+        Arc::clone(&live),
+        metrics.clone(),
+        Arc::clone(&deps.clock),
+    ));
     let rates = Arc::new(Rates::new(
         deps.config.requests_per_address,
         deps.config.requests_per_workspace,
@@ -93,6 +97,7 @@ pub async fn run(mut deps: Dependencies, shutdown: CancellationToken) -> Result<
             follow_routes(&deps, &routes, &drained),
             follow_sessions(&deps, &sessions, &drained),
             sweep(&rates, &drained),
+            sessions.sharing().watch(&drained),
         );
     };
     let foreground = async {

@@ -1,4 +1,5 @@
-//! What `web` says of people and keys: who signs tickets, and which sessions have ended.
+//! What `web` says of people and keys: who signs tickets, which sessions have ended, and which ports
+//! are shared with whom.
 //!
 //! Until the first snapshot was heard nothing may be judged. After that the last word stays in
 //! force however long `web` is silent: an ended session stays ended.
@@ -10,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use arc_swap::ArcSwapOption;
 use dashmap::DashSet;
 use kalpana_auth::ticket::TicketVerifier;
+use kalpana_domain::clock::Clock;
 use kalpana_domain::id::SessionId;
 use kalpana_link::feed::Follow;
 use kalpana_protocol::sessions::{RevokedSession, SessionChange, SessionState};
@@ -17,6 +19,7 @@ use tokio::sync::watch;
 
 use crate::live::{Key, Live};
 use crate::metrics::Metrics;
+use crate::sharing::Sharing;
 use crate::tunnel::control::Cut;
 
 /// The sessions that have ended, and the keys of tickets.
@@ -26,18 +29,20 @@ pub struct Sessions {
     verifier: ArcSwapOption<TicketVerifier>,
     is_heard: AtomicBool,
     heard: watch::Sender<bool>,
+    sharing: Sharing,
     live: Arc<Live>,
     metrics: Metrics,
 }
 
 impl Sessions {
     /// Knows nothing yet; cuts in `live` what a session that ends has open.
-    pub fn new(live: Arc<Live>, metrics: Metrics) -> Self {
+    pub fn new(live: Arc<Live>, metrics: Metrics, clock: Arc<dyn Clock>) -> Self {
         Self {
             revoked: DashSet::new(),
             verifier: ArcSwapOption::empty(),
             is_heard: AtomicBool::new(false),
             heard: watch::Sender::new(false),
+            sharing: Sharing::new(Arc::clone(&live), clock),
             live,
             metrics,
         }
@@ -51,6 +56,11 @@ impl Sessions {
     /// Returns what verifies tickets; `None` while no key is known.
     pub fn verifier(&self) -> Option<Arc<TicketVerifier>> {
         self.verifier.load_full()
+    }
+
+    /// Returns which ports are shared.
+    pub fn sharing(&self) -> &Sharing {
+        &self.sharing
     }
 
     /// Tells whether a first snapshot was heard.
@@ -101,6 +111,7 @@ impl Follow for Sessions {
         let ended: HashSet<SessionId> = ended.filter_map(|ended| self.revoke(ended)).collect();
         // What is no longer listed is past the life of any session that came from it.
         self.revoked.retain(|session| ended.contains(session));
+        self.sharing.snapshot(&state.sharing);
         self.is_heard.store(true, Ordering::Release);
         self.heard.send_replace(true);
     }
@@ -111,6 +122,8 @@ impl Follow for Sessions {
                 self.revoke(&session);
             }
             SessionChange::TicketKeys { ticket_keys } => self.keys(&ticket_keys),
+            SessionChange::Shared { port } => self.sharing.share(&port),
+            SessionChange::Unshared { workspace, port } => self.sharing.unshare(&workspace, port),
         }
     }
 

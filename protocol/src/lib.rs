@@ -2,7 +2,8 @@
 //! of another version; nothing here knows how it travels.
 //!
 //! Between our own processes: [`feed`] is the envelope of every stream of facts, [`routes`] and
-//! [`sessions`] are the two streams that the gateway follows, [`orchestrator`] is the internal API
+//! [`sessions`] are the two streams that the gateway follows, the second with what [`sharing`] says of
+//! shared ports, [`orchestrator`] is the internal API
 //! that `web` calls. Into a container: [`launch`] is what a bridge is started with, [`preamble`]
 //! how a connection to it begins, [`bridge`] what is then said. Ids travel as text and are parsed
 //! at the door of whoever receives them.
@@ -14,3 +15,4 @@ pub mod orchestrator;
 pub mod preamble;
 pub mod routes;
 pub mod sessions;
+pub mod sharing;

@@ -1,8 +1,9 @@
-//! The session feed: what `web` tells the gateway of people and keys.
+//! The session feed: what `web` tells the gateway of people, keys and shared ports.
 
 use serde::{Deserialize, Serialize};
 
 use crate::feed::Line;
+use crate::sharing::{SharedPort, SharingState};
 
 /// A line of the session feed.
 pub type SessionLine = Line<SessionState, SessionChange>;
@@ -15,6 +16,9 @@ pub struct SessionState {
     /// Control sessions that were ended, while workspace sessions made from them could still be
     /// alive.
     pub revoked_sessions: Vec<RevokedSession>,
+    /// The ports that are shared.
+    #[serde(default)]
+    pub sharing: SharingState,
 }
 
 /// A control session that was ended.
@@ -39,5 +43,17 @@ pub enum SessionChange {
     TicketKeys {
         /// The keys, the newest first.
         ticket_keys: Vec<String>,
+    },
+    /// A port is shared from now on, or in another way: close what the rule does not let in.
+    Shared {
+        /// Which, and with whom.
+        port: SharedPort,
+    },
+    /// A port is not shared any more: close what visitors have open there.
+    Unshared {
+        /// The workspace's id.
+        workspace: String,
+        /// The port.
+        port: u16,
     },
 }

@@ -34,9 +34,11 @@
 //! Looking for something that is not there gives `None`. [`NotFound`](crate::StoreError::NotFound)
 //! is for an operation that needs it: the row to be changed, or `reference` for a user or an
 //! organisation that a new row names. [`Conflict`](crate::StoreError::Conflict) is for a claim that
-//! somebody else has: `email`, `id`, `idempotency`, `setup`; and `version` for a write by who did
-//! not see the latest state, who reads again and decides again. Where several could be told, the
-//! order is: frozen, conflict of what the method is about, quota, reference, id, audit.
+//! somebody else has: `email`, `id`, `idempotency`, `setup`; `ports` for one port more than a
+//! workspace may have remembered; and `version` for a write by who did not see the latest state, who
+//! reads again and decides again. Where several could be told, the
+//! order is: frozen, conflict of what the method is about, quota, reference, id, audit. For
+//! `put_port_share` it is: frozen, workspace, version, ports, audit.
 //!
 //! # Durability
 //! What returned is there after the process, the machine or one member of a replica set dies at any
@@ -45,7 +47,8 @@
 //! other method can return.
 //!
 //! # Time and text
-//! Times are kept to the millisecond, cut off; those inside a lifecycle as they are. Text is kept as
+//! Times are kept to the millisecond, cut off; those inside a lifecycle, a link and a
+//! wish to be let in as they are. Text is kept as
 //! it is, any Unicode up to 1 MiB at least, NUL included; it is never part of a statement. Text is
 //! ordered by its bytes. Nothing is removed by time but what no method can return any more.
 //!

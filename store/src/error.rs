@@ -23,7 +23,7 @@ pub enum StoreError {
     /// Somebody else has it already, or changed it since it was read.
     #[error("conflict: {what}")]
     Conflict {
-        /// What collided: `email`, `version`, `setup`, `idempotency`, `id`, `freeze`.
+        /// What collided: `email`, `version`, `setup`, `idempotency`, `id`, `ports`, `freeze`.
         what: &'static str,
     },
     /// The operation needs something that is not there.

@@ -16,6 +16,8 @@ use crate::records::EndedSession;
 pub enum StoreEvent {
     /// A session was ended.
     SessionEnded(EndedSession),
+    /// Some port is shared in another way than before.
+    SharingChanged,
     /// Something may have been missed, for instance while the database was away: who keeps a copy
     /// reads it again.
     Missed,

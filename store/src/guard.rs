@@ -16,6 +16,7 @@ use kalpana_domain::Timestamp;
 use kalpana_domain::audit::AuditEvent;
 use kalpana_domain::id::{OrganizationId, SessionId, TokenId, UserId, WorkspaceId};
 use kalpana_domain::quota::Quota;
+use kalpana_domain::sharing::PortShare;
 use kalpana_domain::user::{EmailAddress, User};
 use kalpana_domain::workspace::Workspace;
 use uuid::Uuid;
@@ -29,7 +30,7 @@ use crate::records::{
     EndedSession, Idempotency, NewUser, NewWorkspace, SecretHash, Session, Token, UserWithPassword,
 };
 use crate::repository::{
-    Audit, Events, Health, Repository, Sessions, Setup, Tokens, Users, Workspaces,
+    Audit, Events, Health, Repository, Sessions, Setup, Sharing, Tokens, Users, Workspaces,
 };
 use crate::transfer::{Collection, Freeze, Incoming, MoveId, Record, Transfer};
 use breaker::{Admission, Breaker};
@@ -179,6 +180,14 @@ guarded! { Workspaces:
     fn all_workspaces() -> Vec<Workspace>;
     fn update_workspace(workspace: &Workspace, audit: Option<AuditEvent>) -> Workspace;
     fn finish_deletion(workspace: &Workspace, now: Timestamp) -> ();
+}
+
+guarded! { Sharing:
+    fn port_share(workspace: WorkspaceId, port: u16) -> Option<PortShare>;
+    fn port_shares_of(workspace: WorkspaceId) -> Vec<PortShare>;
+    fn port_share_by_link(secret: SecretHash) -> Option<PortShare>;
+    fn all_port_shares() -> Vec<PortShare>;
+    fn put_port_share(share: &PortShare, audit: AuditEvent) -> PortShare;
 }
 
 guarded! { Audit:

@@ -10,7 +10,9 @@
 //! - a person's address and their organisation (`users`);
 //! - the number of a person's workspaces and their quota, and the key of a repeated request
 //!   (`workspaces`): transactions see a snapshot, so two of them could each count before the other
-//!   adds; both also write the owner's document in `locks`, and one has to begin again.
+//!   adds; both also write the owner's document in `locks`, and one has to begin again;
+//! - how a port is shared, the number of a workspace's ports and that the workspace is there
+//!   (`sharing`), by a document in `locks` too.
 //!
 //! Single documents, without a transaction: that a session or token was used, a password hash with
 //! better parameters, and the removal of sessions that nobody can use. Losing one of these loses
@@ -30,6 +32,7 @@ mod open;
 mod sessions;
 mod settings;
 mod setup;
+mod sharing;
 mod state;
 mod tokens;
 mod transfer;
@@ -59,6 +62,7 @@ mod name {
     pub(super) const LOCKS: &str = "locks";
     pub(super) const META: &str = "meta";
     pub(super) const ORGANIZATIONS: &str = "organizations";
+    pub(super) const PORT_SHARES: &str = "portShares";
     pub(super) const SESSIONS: &str = "sessions";
     pub(super) const TOKENS: &str = "tokens";
     pub(super) const USERS: &str = "users";

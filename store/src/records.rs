@@ -111,3 +111,9 @@ pub struct Idempotency {
     /// Until when the key is remembered.
     pub expires_at: Timestamp,
 }
+
+/// Returns the version of a row that is made at `at`, where rows can be removed and made again: later
+/// than every version of the row before, so that nobody takes the one for the other.
+pub(crate) fn first_version(at: Timestamp) -> u64 {
+    u64::try_from(at.as_millisecond()).unwrap_or(0).max(1)
+}

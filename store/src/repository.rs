@@ -10,6 +10,7 @@ use kalpana_domain::Timestamp;
 use kalpana_domain::audit::AuditEvent;
 use kalpana_domain::id::{OrganizationId, SessionId, TokenId, UserId, WorkspaceId};
 use kalpana_domain::quota::Quota;
+use kalpana_domain::sharing::PortShare;
 use kalpana_domain::user::{EmailAddress, User};
 use kalpana_domain::workspace::Workspace;
 
@@ -28,6 +29,7 @@ pub trait Repository:
     + Sessions
     + Tokens
     + Workspaces
+    + Sharing
     + Audit
     + Events
     + Health
@@ -190,11 +192,38 @@ pub trait Workspaces: Send + Sync {
         audit: Option<AuditEvent>,
     ) -> StoreResult<Workspace>;
 
-    /// Completes a deletion: the row becomes a tombstone that only the volumes' keeper reads.
+    /// Completes a deletion: the row becomes a tombstone that only the volumes' keeper reads, and
+    /// nothing is remembered of how its ports were shared.
     ///
     /// # Errors
     /// As [`Workspaces::update_workspace`].
     async fn finish_deletion(&self, workspace: &Workspace, now: Timestamp) -> StoreResult<()>;
+}
+
+/// How ports are shared. Written by web; with a workspace its ports go, which the orchestrator writes.
+#[async_trait]
+pub trait Sharing: Send + Sync {
+    /// Returns what is remembered of a port, if anything.
+    async fn port_share(&self, workspace: WorkspaceId, port: u16)
+    -> StoreResult<Option<PortShare>>;
+
+    /// Lists what is remembered of a workspace's ports, by port.
+    async fn port_shares_of(&self, workspace: WorkspaceId) -> StoreResult<Vec<PortShare>>;
+
+    /// Returns the port that has a link whose secret has this hash.
+    async fn port_share_by_link(&self, secret: SecretHash) -> StoreResult<Option<PortShare>>;
+
+    /// Lists what is remembered of all ports, by workspace and port.
+    async fn all_port_shares(&self) -> StoreResult<Vec<PortShare>>;
+
+    /// Remembers a port as it is given, if the stored version is still `share.version` (0 when
+    /// nothing is stored); forgets it when it is blank. Returns it with its new version. The first
+    /// version is the time, so that a port that was forgotten is not taken for what it is later.
+    ///
+    /// # Errors
+    /// `NotFound("workspace")` when there is none; `Conflict("version")` when somebody wrote it
+    /// since; `Conflict("ports")` when [`PortShare::PORT_LIMIT`] of the workspace are remembered.
+    async fn put_port_share(&self, share: &PortShare, audit: AuditEvent) -> StoreResult<PortShare>;
 }
 
 /// The audit log. Appended to by every writer, changed by none.

@@ -16,6 +16,7 @@ mod open;
 mod row;
 mod sessions;
 mod setup;
+mod sharing;
 mod state;
 mod tokens;
 mod transfer;

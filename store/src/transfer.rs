@@ -14,11 +14,11 @@ use kalpana_domain::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-pub(crate) use record::sequence_of_key;
 pub use record::{
     Collection, IdempotencyKeyRecord, Record, SessionRecord, SetupSecretRecord, TokenRecord,
     UserRecord, WorkspaceRecord,
 };
+pub(crate) use record::{port_key, port_of_key, sequence_of_key};
 
 use crate::error::StoreResult;
 

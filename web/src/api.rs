@@ -1,10 +1,13 @@
 //! The calls of the public API, one file for each thing they are about.
 
+pub(crate) mod access_requests;
 pub(crate) mod admin;
 pub(crate) mod health;
 pub(crate) mod logs;
 pub(crate) mod session;
 pub(crate) mod setup;
+pub(crate) mod share_links;
+pub(crate) mod sharing;
 pub(crate) mod site;
 pub(crate) mod tokens;
 pub(crate) mod workspaces;

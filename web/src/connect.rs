@@ -3,7 +3,11 @@
 //!
 //! The gateway sends browsers here with the workspace's label, a hash of a nonce that it left in
 //! their cookie, and where they wanted to go. Whoever may enter leaves with a ticket for that one
-//! host and that one browser. What does not exist and what is somebody else's look the same.
+//! host and that one browser: the owner, and for a port that is shared whoever `visitor` finds a
+//! right for. What does not exist and what is somebody else's look the same: an editor is not found,
+//! and for a port there is a page where one may ask to be let in.
+
+mod visitor;
 
 use std::borrow::Cow;
 
@@ -11,13 +15,17 @@ use axum::extract::{OriginalUri, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use kalpana_auth::Authenticated;
+use kalpana_auth::cookie::Cookie;
 use kalpana_auth::fetch;
 use kalpana_auth::nonce;
 use kalpana_auth::ticket::Grant;
 use kalpana_domain::access::{Action, may};
-use kalpana_domain::address::WorkspaceAddress;
+use kalpana_domain::address::{Surface, WorkspaceAddress};
+use kalpana_domain::id::SessionId;
 use kalpana_domain::lifecycle::Lifecycle;
+use kalpana_domain::sharing::Right;
 use kalpana_domain::user::Credential;
+use kalpana_domain::workspace::Workspace;
 use url::form_urlencoded;
 
 use crate::assets;
@@ -25,6 +33,8 @@ use crate::error::{ApiError, ApiResult};
 use crate::extract::authenticate;
 use crate::request::RequestContext;
 use crate::state::AppState;
+
+pub(crate) use visitor::by_link;
 
 /// Longest path that is carried along, in bytes; a longer one is dropped.
 const PATH_LIMIT: usize = 4096;
@@ -39,32 +49,40 @@ pub(crate) async fn connect(
     demand_navigation(&headers)?;
     let query = uri.query().unwrap_or_default();
     let by = match authenticate(&state, &headers).await {
-        Ok(by) => by,
-        Err(error) if error.code() == "unauthenticated" => {
-            let here = format!("{}?{query}", uri.path());
-            return see_other(&format!("/login?next={}", percent_encode(&here)));
-        }
+        Ok(by) => Some(by),
+        Err(error) if error.code() == "unauthenticated" => None,
         Err(error) => return Err(error),
     };
     let wanted = Wanted::read(query);
-    match grant(&state, &by, &wanted).await? {
+    match grant(&state, by.as_ref(), &wanted, &headers, &context).await? {
+        Answer::SignIn => {
+            let here = format!("{}?{query}", uri.path());
+            see_other(&format!("/login?next={}", percent_encode(&here)))
+        }
         Answer::NotFound => Ok(assets::not_found(&state.site)),
+        Answer::NotShared => see_other(&format!(
+            "/request-access?host={}&to={}",
+            percent_encode(&wanted.host),
+            percent_encode(&wanted.path)
+        )),
         Answer::NotRunning(address) => see_other(&format!("/workspace/{}", address.workspace)),
         Answer::Granted(grant) => {
-            state
-                .accounts
-                .record_connect(&by.principal, grant.workspace, &context.client())
-                .await?;
             let ticket = state
                 .tickets
                 .sign(&grant, state.clock.now())
                 .map_err(ApiError::internal)?;
-            see_other(&format!(
+            let mut answer = see_other(&format!(
                 "https://{}/.kalpana/cb?t={}&to={}",
                 grant.audience,
                 percent_encode(&ticket),
                 percent_encode(&wanted.path)
-            ))
+            ))?;
+            if let Right::Link(_) = grant.right
+                && let Ok(cookie) = HeaderValue::from_str(&Cookie::ShareLink.clear())
+            {
+                answer.headers_mut().append(header::SET_COOKIE, cookie);
+            }
+            Ok(answer)
         }
     }
 }
@@ -100,43 +118,109 @@ impl Wanted {
 }
 
 enum Answer {
+    SignIn,
     NotFound,
+    NotShared,
     NotRunning(WorkspaceAddress),
     Granted(Grant),
 }
 
-async fn grant(state: &AppState, by: &Authenticated, wanted: &Wanted) -> ApiResult<Answer> {
+async fn grant(
+    state: &AppState,
+    by: Option<&Authenticated>,
+    wanted: &Wanted,
+    headers: &HeaderMap,
+    context: &RequestContext,
+) -> ApiResult<Answer> {
+    // A stranger is sent to sign in whatever they ask for, unless they bring a link to it.
+    let nothing = || match by {
+        None => Answer::SignIn,
+        Some(_) => Answer::NotFound,
+    };
     let Some(address) = WorkspaceAddress::parse_label(&wanted.host) else {
-        return Ok(Answer::NotFound);
+        return Ok(nothing());
     };
-    let Some(workspace) = state.store.workspace(address.workspace).await? else {
-        return Ok(Answer::NotFound);
+    let session = match by.map(|by| &by.principal.credential) {
+        Some(Credential::Session(session)) => Some(*session),
+        // A token never enters.
+        Some(Credential::Token { .. }) => return Ok(Answer::NotFound),
+        None => None,
     };
-    let Credential::Session(session) = by.principal.credential else {
-        return Ok(Answer::NotFound);
+    let found = match address.surface {
+        Surface::Editor if by.is_none() => return Ok(Answer::SignIn),
+        _ => state.store.workspace(address.workspace).await?,
     };
-    if !may(&by.principal, Action::Connect, &workspace) {
-        return Ok(Answer::NotFound);
+    let owner = by.zip(found.as_ref()).filter(|(by, workspace)| {
+        by.user.id == workspace.owner && may(&by.principal, Action::Connect, workspace)
+    });
+    if let Some((by, workspace)) = owner {
+        if !matches!(workspace.lifecycle, Lifecycle::Running { .. }) {
+            return Ok(Answer::NotRunning(address));
+        }
+        demand_rid(wanted)?;
+        state
+            .accounts
+            .record_connect(&by.principal, workspace.id, &context.client())
+            .await?;
+        let visit = (Right::Owner(by.user.id), session);
+        return Ok(Answer::Granted(ticket(
+            state, wanted, address, workspace, visit,
+        )));
     }
-    if !matches!(workspace.lifecycle, Lifecycle::Running { .. }) {
-        return Ok(Answer::NotRunning(address));
+    let Surface::Port(port) = address.surface else {
+        return Ok(nothing());
+    };
+    let found = visitor::admit(
+        state,
+        by,
+        (address.workspace, port),
+        found,
+        headers,
+        context,
+    );
+    match found.await? {
+        Some((right, workspace)) => {
+            demand_rid(wanted)?;
+            let visit = (right, session);
+            Ok(Answer::Granted(ticket(
+                state, wanted, address, &workspace, visit,
+            )))
+        }
+        None if by.is_none() => Ok(Answer::SignIn),
+        None => Ok(Answer::NotShared),
     }
-    if !nonce::is_rid(&wanted.rid) {
-        return Err(ApiError::new(
-            StatusCode::BAD_REQUEST,
-            "invalid_sign_in",
-            "This link to a workspace is not complete.",
-        )
-        .hint("Open the workspace from your dashboard."));
-    }
-    Ok(Answer::Granted(Grant {
+}
+
+fn ticket(
+    state: &AppState,
+    wanted: &Wanted,
+    address: WorkspaceAddress,
+    workspace: &Workspace,
+    (right, session): (Right, Option<SessionId>),
+) -> Grant {
+    Grant {
         audience: state.site.workspace_host(&address.to_string()),
         rid: wanted.rid.clone(),
-        user: by.user.id,
-        session,
+        right,
+        // What somebody opens by a link ends with the link and not with their session here.
+        session: session
+            .filter(|_| !matches!(right, Right::Link(_)))
+            .unwrap_or_else(SessionId::generate),
         workspace: workspace.id,
         generation: workspace.generation,
-    }))
+    }
+}
+
+fn demand_rid(wanted: &Wanted) -> ApiResult<()> {
+    if nonce::is_rid(&wanted.rid) {
+        return Ok(());
+    }
+    Err(ApiError::new(
+        StatusCode::BAD_REQUEST,
+        "invalid_sign_in",
+        "This link to a workspace is not complete.",
+    )
+    .hint("Open the workspace from your dashboard."))
 }
 
 /// Refuses what is not a person going somewhere: a script cannot make use of the answer, and need

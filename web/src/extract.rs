@@ -1,12 +1,15 @@
 //! What a request must prove and hold before a handler sees it.
 //!
-//! [`CurrentUser`], [`Signed`] and [`Administrator`] say who asks; [`WorkspaceFor`] says that they
-//! may; [`Json`], [`Query`], [`Named`] and [`NoBody`] read strictly what they ask for.
+//! [`CurrentUser`], [`Signed`] and [`Administrator`] say who asks; [`WorkspaceFor`] and
+//! [`PortFor`] say that they may; [`Json`], [`Query`], [`Named`], [`PathParts`] and [`NoBody`] read
+//! strictly what they ask for.
 
 mod body;
+mod port;
 mod who;
 mod workspace;
 
-pub(crate) use body::{Json, Named, NoBody, Query};
+pub(crate) use body::{Json, Named, NoBody, PathParts, Query};
+pub(crate) use port::PortFor;
 pub(crate) use who::{Administrator, CurrentUser, Signed, authenticate, bearer};
-pub(crate) use workspace::{Delete, Read, Start, Stop, WorkspaceFor};
+pub(crate) use workspace::{Delete, Read, ReadSharing, Share, Start, Stop, WorkspaceFor};

@@ -7,7 +7,7 @@
 //! for where it comes from (`security`); `extract` finds out who asks and whether they may; a
 //! handler of `api` does it, through accounts, the store or the `orchestrator`'s internal API; an
 //! error becomes an answer in `error`. `live` hears what changes and `events` tells open pages.
-//! `connect` sends browsers on to workspace hosts. `assets` is the exported interface, compiled in.
+//! `connect` sends browsers on to workspace hosts, `sharing` says who else may pass to which port. `assets` is the exported interface, compiled in.
 
 mod api;
 mod assets;
@@ -26,6 +26,7 @@ mod router;
 mod security;
 mod service;
 mod sessions;
+mod sharing;
 mod state;
 mod view;
 

@@ -8,8 +8,12 @@
 //! | `/api/tokens` | a session |
 //! | `/api/workspaces`, `/api/events` | a credential with the scope |
 //! | `/api/workspaces/{id}…` | `WorkspaceFor<…>`: the access rule, and the scope |
+//! | `/api/workspaces/{id}/sharing`, `…/ports/…` | `WorkspaceFor<…>`: the owner, and the scope |
+//! | `/api/share-links/redeem` | a link's secret |
+//! | `/api/access-requests` | a session |
+//! | `/api/people` | a credential with the scope |
 //! | `/api/admin/users` | an administrator, and the scope |
-//! | `/auth/workspace` | a session, and the access rule |
+//! | `/auth/workspace` | a session and the access rule, or what a port is shared by |
 //! | all else | nothing: the exported interface |
 
 use std::time::Instant;
@@ -30,7 +34,10 @@ use utoipa::openapi::{Content, OpenApi, Ref, RefOr, ResponseBuilder};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::api::{admin, health, logs, session, setup, site, tokens, workspaces};
+use crate::api::{
+    access_requests, admin, health, logs, session, setup, share_links, sharing, site, tokens,
+    workspaces,
+};
 use crate::error::{ApiError, Problem, render};
 use crate::request::RequestContext;
 use crate::security::{harden, refuse_foreign};
@@ -54,6 +61,7 @@ const API: &str = "/api/";
         (name = "session", description = "Signing in and out"),
         (name = "tokens", description = "API tokens"),
         (name = "workspaces", description = "Workspaces and what becomes of them"),
+        (name = "sharing", description = "Ports of workspaces, and who else may visit them"),
         (name = "administration", description = "People"),
     )
 )]
@@ -72,6 +80,14 @@ fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(workspaces::start))
         .routes(routes!(workspaces::stop))
         .routes(routes!(logs::logs))
+        .routes(routes!(sharing::show))
+        .routes(routes!(sharing::put, sharing::delete))
+        .routes(routes!(share_links::create))
+        .routes(routes!(share_links::revoke))
+        .routes(routes!(share_links::redeem))
+        .routes(routes!(access_requests::ask))
+        .routes(routes!(access_requests::approve, access_requests::decline))
+        .routes(routes!(access_requests::people))
         .routes(routes!(events::events))
         .routes(routes!(admin::users, admin::create_user))
 }

@@ -25,6 +25,7 @@ use crate::orchestrator::Orchestrator;
 use crate::outlet::Slots;
 use crate::router;
 use crate::sessions::Sessions;
+use crate::sharing::{self, Sharing};
 use crate::state::{AppState, Parts};
 
 /// Mode of our sockets: for our user and the group of the run directory.
@@ -119,6 +120,9 @@ pub enum Error {
     /// The registry holds metrics of the same name.
     #[error("cannot register metrics")]
     Metrics(#[from] prometheus::Error),
+    /// The configuration names no level for the widest sharing.
+    #[error("web.sharing_maximum is no level of sharing")]
+    Sharing(#[source] kalpana_domain::workspace::UnknownChoice),
     /// The API cannot be described.
     #[error("cannot write the API's description")]
     Description(#[from] serde_json::Error),
@@ -166,6 +170,8 @@ pub async fn run(dependencies: Dependencies, shutdown: CancellationToken) -> Res
         shutdown.clone(),
     );
     tasks.spawn(async move { sessions.hear(store, until).await });
+    let (hearing, until) = (state.clone(), shutdown.clone());
+    tasks.spawn(async move { hearing.sharing.hear(hearing.store.clone(), until).await });
     tasks.spawn(purge_sessions(state.clone()));
     keep_ready(&state, &ready).await;
     ready.send_replace(false);
@@ -216,9 +222,12 @@ async fn assemble(
         path: key,
         source: source.into(),
     })?;
+    let maximum = config.sharing_maximum.parse().map_err(Error::Sharing)?;
+    let shared = sharing::first_state(&store, maximum).await?;
     let sessions = Sessions::load(
         &store,
         vec![tickets.public_key().to_owned()],
+        shared.clone(),
         workspace_session_lifetime,
         Arc::clone(&clock),
     )
@@ -239,6 +248,7 @@ async fn assemble(
         egress_default,
         store,
         tickets,
+        sharing: Sharing::new(maximum, &shared, sessions.clone()),
         sessions,
         metrics,
         clock,

@@ -1,4 +1,5 @@
-//! What the gateway is told of sessions: which were ended, and which keys sign tickets.
+//! What the gateway is told of sessions: which were ended, and which keys sign tickets. How ports are
+//! shared is told on the same feed, see `sharing`.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,6 +13,7 @@ use kalpana_domain::id::{SessionId, TokenId};
 use kalpana_domain::user::Credential;
 use kalpana_link::feed::{Publisher, State};
 use kalpana_protocol::sessions::{RevokedSession, SessionChange, SessionState};
+use kalpana_protocol::sharing::SharingState;
 use kalpana_store::{Store, StoreError, StoreEvent};
 use serde::Serialize;
 use tokio::sync::broadcast;
@@ -52,13 +54,14 @@ pub(crate) struct Sessions {
 }
 
 impl Sessions {
-    /// Starts publishing the sessions that the store knows as ended, and `ticket_keys`.
+    /// Starts publishing the sessions that the store knows as ended, `ticket_keys` and `sharing`.
     ///
     /// # Errors
     /// The store's, when it does not answer.
     pub(crate) async fn load(
         store: &Store,
         ticket_keys: Vec<String>,
+        sharing: SharingState,
         workspace_session_lifetime: Duration,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, StoreError> {
@@ -77,6 +80,7 @@ impl Sessions {
             state: SessionState {
                 ticket_keys,
                 revoked_sessions,
+                sharing,
             },
             remembered_for,
         };
@@ -99,12 +103,21 @@ impl Sessions {
     pub(crate) async fn revoke(&self, session: SessionId) {
         // Unless the store was faster to tell of it than its answer was to arrive.
         let seq = self.tell(session, self.clock.now());
+        self.wait_heard(seq, "a sign-out").await;
+    }
+
+    /// Tells gateways of something. Returns its place in the feed.
+    pub(crate) fn publish(&self, change: SessionChange) -> u64 {
+        self.publisher.publish(change)
+    }
+
+    /// Waits a moment for every connected gateway to have applied `what`, which is at `seq`.
+    pub(crate) async fn wait_heard(&self, seq: u64, what: &'static str) {
         let heard = self.publisher.wait_acknowledged(seq, ACKNOWLEDGEMENT).await;
         if !heard.waiting.is_empty() {
             tracing::warn!(
                 gateways = heard.waiting.len(),
-                "{} gateways did not confirm a sign-out in time; they will hear of it when they \
-                 are back",
+                "{} gateways did not confirm {what} in time; they will hear of it when they are back",
                 heard.waiting.len()
             );
         }
@@ -258,12 +271,26 @@ impl State for Published {
             SessionChange::TicketKeys { ticket_keys } => {
                 self.state.ticket_keys.clone_from(ticket_keys);
             }
+            SessionChange::Shared { port } => {
+                self.forget(&port.workspace, port.port);
+                self.state.sharing.ports.push(port.clone());
+            }
+            SessionChange::Unshared { workspace, port } => self.forget(workspace, *port),
         }
+    }
+}
+
+impl Published {
+    fn forget(&mut self, workspace: &str, port: u16) {
+        let ports = &mut self.state.sharing.ports;
+        ports.retain(|known| known.port != port || known.workspace != workspace);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use kalpana_protocol::sharing::SharedPort;
+
     use super::*;
 
     fn revocation(session: &str, remember_until: i64) -> SessionChange {
@@ -285,6 +312,45 @@ mod tests {
         assert_eq!(told.once(old, at(100), at(100), || 9), 0);
         assert_eq!(told.once(new, at(200), at(300), || 9), 0, "over by now");
         assert_eq!(told.lock().len(), 0, "what is over is forgotten");
+    }
+
+    #[test]
+    fn the_published_state_has_each_shared_port_once() {
+        let mut published = Published {
+            state: SessionState::default(),
+            remembered_for: Duration::from_secs(100),
+        };
+        let port = |workspace: &str, port, level: &str| SessionChange::Shared {
+            port: SharedPort {
+                workspace: workspace.to_owned(),
+                port,
+                level: level.to_owned(),
+                members: Vec::new(),
+                expires_at: None,
+                generation: None,
+                links: Vec::new(),
+            },
+        };
+        for change in [
+            port("a", 1, "public"),
+            port("a", 2, "public"),
+            port("b", 1, "public"),
+            port("a", 1, "members"),
+            SessionChange::Unshared {
+                workspace: "b".to_owned(),
+                port: 1,
+            },
+        ] {
+            published.apply(&change);
+        }
+        let left: Vec<_> = published
+            .state
+            .sharing
+            .ports
+            .iter()
+            .map(|port| (port.workspace.as_str(), port.port, port.level.as_str()))
+            .collect();
+        assert_eq!(left, [("a", 2, "public"), ("a", 1, "members")]);
     }
 
     #[test]

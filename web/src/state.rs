@@ -19,6 +19,7 @@ use crate::metrics::Metrics;
 use crate::orchestrator::Orchestrator;
 use crate::outlet::Slots;
 use crate::sessions::Sessions;
+use crate::sharing::Sharing;
 
 /// What handlers may reach. Cheap to clone.
 #[derive(Clone)]
@@ -42,6 +43,8 @@ pub(crate) struct Parts {
     pub(crate) tickets: TicketSigner,
     /// Who must hear of ended sessions.
     pub(crate) sessions: Sessions,
+    /// How ports are shared.
+    pub(crate) sharing: Sharing,
     /// Who may change workspaces.
     pub(crate) orchestrator: Orchestrator,
     /// What changes while people look.

@@ -2,11 +2,16 @@
 //! neither changes the other by accident.
 
 mod account;
+mod sharing;
 mod site;
 mod workspace;
 
 pub(crate) use account::{
     CreatedToken, RoleName, ScopeName, SessionView, SignedInView, TokenView, UserView, UsersPage,
+};
+pub(crate) use sharing::{
+    AccessRequestView, CreatedLink, LevelName, LinkTarget, People, PersonView, PortShareView,
+    ShareLinkView, SharingView,
 };
 pub(crate) use site::{Health, Notice, SiteView, SizeOption};
 pub(crate) use workspace::{

@@ -1,5 +1,6 @@
-//! `kalpana workspace`: create, list, show, start, stop, delete, logs, url.
+//! `kalpana workspace`: create, list, show, start, stop, delete, logs, url, share, unshare, link.
 
+mod sharing;
 mod view;
 
 use std::time::Duration;
@@ -37,6 +38,12 @@ pub(crate) enum Command {
     Logs(Logs),
     /// Print the address of a workspace's editor, or of one of its ports
     Url(Address),
+    /// Let others visit a port of a workspace
+    Share(sharing::Share),
+    /// Let nobody else visit a port any more, and revoke its links
+    Unshare(sharing::Unshare),
+    /// Make a link that opens a shared port without an account
+    Link(sharing::Link),
 }
 
 #[derive(Debug, Args)]
@@ -126,6 +133,9 @@ impl Command {
             Self::Delete(delete) => delete.run().await,
             Self::Logs(logs) => logs.run().await,
             Self::Url(address) => address.run().await,
+            Self::Share(share) => share.run().await,
+            Self::Unshare(unshare) => unshare.run().await,
+            Self::Link(link) => link.run().await,
         }
     }
 }

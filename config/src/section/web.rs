@@ -13,6 +13,11 @@ pub struct Web {
     pub body_limit: ByteSize,
     /// Pages that may be listening for live changes at the same time. Default: 1000.
     pub event_streams: usize,
+    /// How widely the owner of a workspace may share its ports: `owner` (not at all), `members`
+    /// (people they name), `organization` (everybody who can sign in), `link` (whoever has an
+    /// unguessable link) or `public` (everybody). Lowering it narrows what is shared already.
+    /// Default: `organization`.
+    pub sharing_maximum: String,
 }
 
 impl Default for Web {
@@ -20,6 +25,7 @@ impl Default for Web {
         Self {
             body_limit: ByteSize(64 << 10),
             event_streams: 1000,
+            sharing_maximum: "organization".to_owned(),
         }
     }
 }
@@ -36,6 +42,14 @@ impl Web {
             self.event_streams > 0,
             "event_streams",
             "must be at least 1",
+        );
+        problems.require(
+            matches!(
+                self.sharing_maximum.as_str(),
+                "owner" | "members" | "organization" | "link" | "public"
+            ),
+            "sharing_maximum",
+            "must be \"owner\", \"members\", \"organization\", \"link\" or \"public\"",
         );
     }
 }

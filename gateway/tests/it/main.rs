@@ -15,6 +15,7 @@ mod isolation;
 mod limits;
 mod malformed;
 mod pages;
+mod sharing;
 mod sign_in;
 mod start;
 mod tunnel;

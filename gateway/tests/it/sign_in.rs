@@ -4,6 +4,7 @@
 use http::StatusCode;
 use jiff::SignedDuration;
 use kalpana_domain::id::UserId;
+use kalpana_domain::sharing::Right;
 use kalpana_protocol::routes::Target;
 
 use crate::bridge::Bridge;
@@ -80,7 +81,7 @@ async fn a_ticket_is_good_once_here_now_and_for_the_browser_that_asked() {
     let old = world.sign(&world.grant(MINE, &rid, 0));
     refused(MINE, &old, &nonce, "ticket_other_route").await;
     let mut foreign = world.grant(MINE, &rid, 1);
-    foreign.user = UserId::generate();
+    foreign.right = Right::Owner(UserId::generate());
     refused(MINE, &world.sign(&foreign), &nonce, "ticket_other_route").await;
 
     // None of these used it up.

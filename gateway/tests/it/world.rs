@@ -9,12 +9,14 @@ use kalpana_auth::ticket::{Grant, TicketSigner};
 use kalpana_config::{Config, Site, Span};
 use kalpana_domain::clock::{Clock, ManualClock, SystemClock};
 use kalpana_domain::id::{Generation, SessionId, UserId, WorkspaceId};
+use kalpana_domain::sharing::Right;
 use kalpana_gateway::{Bound, Dependencies, Error, GatewayPeers};
 use kalpana_link::feed::{Publisher, State};
 use kalpana_link::{InternalToken, Listener, PeerPolicy};
 use kalpana_protocol::preamble::ConnectKey;
 use kalpana_protocol::routes::{Route, RouteChange, Target};
 use kalpana_protocol::sessions::{RevokedSession, SessionChange, SessionState};
+use kalpana_protocol::sharing::SharingState;
 use prometheus::Registry;
 use serde::Serialize;
 use tokio::sync::watch;
@@ -59,6 +61,13 @@ impl State for SessionTable {
             SessionChange::TicketKeys { ticket_keys } => {
                 self.0.ticket_keys.clone_from(ticket_keys);
             }
+            SessionChange::Shared { port } => {
+                self.0.sharing.ports.retain(|known| known.port != port.port);
+                self.0.sharing.ports.push(port.clone());
+            }
+            SessionChange::Unshared { port, .. } => {
+                self.0.sharing.ports.retain(|known| known.port != *port);
+            }
         }
     }
 }
@@ -67,6 +76,7 @@ impl State for SessionTable {
 pub(crate) struct Options {
     pub(crate) web: bool,
     pub(crate) session_feed: bool,
+    pub(crate) sharing_maximum: Option<&'static str>,
     pub(crate) configure: fn(&mut Config),
 }
 
@@ -75,6 +85,7 @@ impl Default for Options {
         Self {
             web: true,
             session_feed: true,
+            sharing_maximum: Some("public"),
             configure: |_| (),
         }
     }
@@ -137,6 +148,10 @@ impl World {
         let sessions = Publisher::new(SessionTable(SessionState {
             ticket_keys: vec![signer.public_key().to_owned()],
             revoked_sessions: Vec::new(),
+            sharing: SharingState {
+                maximum: options.sharing_maximum.map(str::to_owned),
+                ports: Vec::new(),
+            },
         }));
         let orchestrator = Router::new().nest("/v1/routes", routes.router());
         listen(&site.orchestrator_socket(), orchestrator);
@@ -294,11 +309,15 @@ impl World {
         Grant {
             audience: self.host(label),
             rid: rid.to_owned(),
-            user: self.user,
+            right: Right::Owner(self.user),
             session: self.session,
             workspace: WorkspaceId::parse(workspace).unwrap(),
             generation: Generation(generation),
         }
+    }
+
+    pub(crate) fn now(&self) -> kalpana_domain::Timestamp {
+        self.clock.now()
     }
 
     pub(crate) fn sign(&self, grant: &Grant) -> String {

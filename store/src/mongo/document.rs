@@ -2,6 +2,7 @@
 //! sessions are what other tools around MongoDB call them.
 
 mod people;
+mod sharing;
 mod workspace;
 
 use kalpana_domain::Timestamp;
@@ -11,6 +12,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 pub(super) use people::{SessionDocument, TokenDocument, UserDocument};
+pub(super) use sharing::PortShareDocument;
 pub(super) use workspace::{IdempotencyKeyDocument, WorkspaceDocument};
 
 use crate::error::{StoreError, StoreResult};

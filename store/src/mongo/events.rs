@@ -46,8 +46,21 @@ struct Watcher {
 
 enum Way {
     Connecting,
-    Following(Box<Changes>),
-    Looking { told: Told, seen: Option<i64> },
+    Following(Box<Followed>),
+    Looking(Box<Looked>),
+}
+
+/// What is followed.
+struct Followed {
+    sessions: Changes,
+    ports: Changes,
+}
+
+/// What was seen when it was last looked.
+struct Looked {
+    told: Told,
+    writes: Option<i64>,
+    sharing: Option<(usize, u64, i64)>,
 }
 
 impl Watcher {
@@ -55,17 +68,17 @@ impl Watcher {
     async fn next(&mut self) -> Vec<StoreEvent> {
         match &mut self.way {
             Way::Connecting => self.connect().await,
-            Way::Following(changes) => match changes.next().await {
-                Some(Ok(change)) => read(change).into_iter().collect(),
+            Way::Following(followed) => match followed.next().await {
+                Some(news) => news,
                 // The driver has tried to resume already.
-                Some(Err(_)) | None => {
+                None => {
                     self.way = Way::Connecting;
                     Vec::new()
                 }
             },
-            Way::Looking { told, seen } => {
+            Way::Looking(looked) => {
                 tokio::time::sleep(self.store.poll_interval).await;
-                match look(&self.store, told, seen).await {
+                match look(&self.store, looked).await {
                     Ok(news) => news,
                     Err(error) => {
                         tracing::debug!(%error, "could not look for news: {error}");
@@ -91,10 +104,11 @@ impl Watcher {
                      such as a sign-out, is noticed up to {interval:?} late (store.poll_interval); \
                      a replica set of MongoDB itself has them"
                 );
-                self.way = Way::Looking {
+                self.way = Way::Looking(Box::new(Looked {
                     told: Told::since(SystemClock.now()),
-                    seen: None,
-                };
+                    writes: None,
+                    sharing: None,
+                }));
                 vec![StoreEvent::Missed]
             }
             Err(error) => {
@@ -109,13 +123,29 @@ impl Watcher {
 }
 
 impl MongoStore {
-    async fn changes(&self) -> Result<Changes, Error> {
+    async fn changes(&self) -> Result<Followed, Error> {
         let endings = doc! { "$match": { "fullDocument.endedAt": { "$type": "date" } } };
-        self.collection(name::SESSIONS)
+        let sessions = self
+            .collection(name::SESSIONS)
             .watch()
             .pipeline([endings])
             .full_document(FullDocumentType::UpdateLookup)
-            .await
+            .await?;
+        let ports = self.collection(name::PORT_SHARES).watch().await?;
+        Ok(Followed { sessions, ports })
+    }
+}
+
+impl Followed {
+    /// Returns what comes next; `None` when one of the streams has ended.
+    async fn next(&mut self) -> Option<Vec<StoreEvent>> {
+        tokio::select! {
+            change = self.sessions.next() => Some(read(change?.ok()?).into_iter().collect()),
+            change = self.ports.next() => {
+                change?.ok()?;
+                Some(vec![StoreEvent::SharingChanged])
+            }
+        }
     }
 }
 
@@ -124,19 +154,20 @@ fn read(change: ChangeStreamEvent<Document>) -> Option<StoreEvent> {
     sessions::ended(&record).map(StoreEvent::SessionEnded)
 }
 
-async fn look(
-    store: &MongoStore,
-    told: &mut Told,
-    seen: &mut Option<i64>,
-) -> StoreResult<Vec<StoreEvent>> {
+async fn look(store: &MongoStore, looked: &mut Looked) -> StoreResult<Vec<StoreEvent>> {
     let writes = gate::writes(store).await?;
-    if *seen == Some(writes) {
+    if looked.writes == Some(writes) {
         return Ok(Vec::new());
     }
     let now: Timestamp = SystemClock.now();
-    let ended = store.ended_sessions(told.start()).await?;
-    *seen = Some(writes);
-    Ok(told.new_among(ended, now))
+    let ended = store.ended_sessions(looked.told.start()).await?;
+    let sharing = store.sharing_mark().await?;
+    looked.writes = Some(writes);
+    let mut news = looked.told.new_among(ended, now);
+    if looked.sharing.replace(sharing) != Some(sharing) {
+        news.push(StoreEvent::SharingChanged);
+    }
+    Ok(news)
 }
 
 /// Tells a deployment without change streams from one that does not answer now.

@@ -103,6 +103,16 @@ fn wanted() -> Vec<Index> {
             "workspaces_by_status",
             doc! { "status": 1 },
         ),
+        plain(
+            name::PORT_SHARES,
+            "port_shares_by_workspace",
+            doc! { "workspaceId": 1 },
+        ),
+        plain(
+            name::PORT_SHARES,
+            "port_shares_by_link",
+            doc! { "linkHashes": 1 },
+        ),
         expiring(
             name::IDEMPOTENCY_KEYS,
             "idempotency_keys_expire",
@@ -118,7 +128,7 @@ fn wanted() -> Vec<Index> {
 }
 
 /// The collections that transactions write to; they are made beforehand.
-const COLLECTIONS: [&str; 11] = [
+const COLLECTIONS: [&str; 12] = [
     name::AUDIT_EVENTS,
     name::COUNTERS,
     name::GATE,
@@ -126,6 +136,7 @@ const COLLECTIONS: [&str; 11] = [
     name::LOCKS,
     name::META,
     name::ORGANIZATIONS,
+    name::PORT_SHARES,
     name::SESSIONS,
     name::TOKENS,
     name::USERS,

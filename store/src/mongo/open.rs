@@ -97,11 +97,13 @@ async fn prepare(store: &MongoStore) -> StoreResult<()> {
     // Last, so that a database with this document has all the rest.
     meta.update_one(
         doc! { "_id": state::SCHEMA },
-        doc! { "$setOnInsert": {
-            "application": state::APPLICATION,
-            "version": state::VERSION,
-            "storeId": Uuid::new_v4().to_string(),
-        } },
+        doc! {
+            "$setOnInsert": {
+                "application": state::APPLICATION,
+                "storeId": Uuid::new_v4().to_string(),
+            },
+            "$max": { "version": state::VERSION },
+        },
     )
     .upsert(true)
     .await?;

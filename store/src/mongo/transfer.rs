@@ -14,7 +14,8 @@ use super::document::{
 };
 use super::failure::{Failure, code};
 use super::{
-    MongoStore, audit, gate, indexes, name, sessions, settings, state, tokens, users, workspaces,
+    MongoStore, audit, gate, indexes, name, sessions, settings, sharing, state, tokens, users,
+    workspaces,
 };
 use crate::error::{StoreError, StoreResult};
 use crate::transfer::{
@@ -29,6 +30,7 @@ fn collection_name(collection: Collection) -> &'static str {
         Collection::Sessions => name::SESSIONS,
         Collection::Tokens => name::TOKENS,
         Collection::Workspaces => name::WORKSPACES,
+        Collection::PortShares => name::PORT_SHARES,
         Collection::IdempotencyKeys => name::IDEMPOTENCY_KEYS,
         Collection::AuditEvents => name::AUDIT_EVENTS,
     }
@@ -42,6 +44,7 @@ fn read(collection: Collection, document: Document) -> StoreResult<Record> {
         Collection::Sessions => Record::Session(sessions::read(document)?),
         Collection::Tokens => Record::Token(tokens::read(document)?),
         Collection::Workspaces => Record::Workspace(Box::new(workspaces::read(document)?)),
+        Collection::PortShares => Record::PortShare(Box::new(sharing::read(document)?)),
         Collection::IdempotencyKeys => {
             let document: IdempotencyKeyDocument =
                 document::read(document, name::IDEMPOTENCY_KEYS)?;
@@ -87,6 +90,7 @@ fn write(record: &Record) -> StoreResult<Document> {
         Record::Workspace(workspace) => {
             document::write(&WorkspaceDocument::try_from(workspace.as_ref())?)
         }
+        Record::PortShare(share) => sharing::write(share),
         Record::IdempotencyKey(key) => document::write(&IdempotencyKeyDocument::from(key)),
         Record::AuditEvent { sequence, event } => {
             let sequence = document::number(*sequence, "sequence")?;

@@ -15,7 +15,7 @@ use super::audit::{self, Entry};
 use super::document::{self, IdempotencyKeyDocument, WorkspaceDocument, date, number};
 use super::failure::Failure;
 use super::users::{self, after_position};
-use super::{Attempt, MongoStore, name};
+use super::{Attempt, MongoStore, name, sharing};
 use crate::error::{StoreError, StoreResult};
 use crate::page::{Page, PageRequest, Position};
 use crate::records::{Idempotency, NewWorkspace};
@@ -328,7 +328,8 @@ impl Workspaces for MongoStore {
         self.transact(context, |attempt, (id, version, now)| {
             async move {
                 let fields = doc! { "deletedAt": date(*now), "updatedAt": date(*now) };
-                change(attempt, *id, *version, fields).await.map(drop)
+                change(attempt, *id, *version, fields).await?;
+                sharing::remove_all_of(attempt, *id).await
             }
             .boxed()
         })

@@ -13,6 +13,7 @@ impl Events for SqliteStore {
         let looker = Looker {
             store: self.clone(),
             seen_change: None,
+            seen_sharing: None,
             told: Told::since(SystemClock.now()),
         };
         let interval = self.poll_interval;
@@ -35,6 +36,7 @@ impl Events for SqliteStore {
 struct Looker {
     store: SqliteStore,
     seen_change: Option<i64>,
+    seen_sharing: Option<(u64, u64, i64)>,
     told: Told,
 }
 
@@ -45,8 +47,13 @@ impl Looker {
             return Ok(Vec::new());
         }
         let ended = self.store.ended_sessions(self.told.start()).await?;
+        let sharing = self.store.sharing_mark().await?;
         self.seen_change = Some(change);
-        Ok(self.told.new_among(ended, SystemClock.now()))
+        let mut news = self.told.new_among(ended, SystemClock.now());
+        if self.seen_sharing.replace(sharing) != Some(sharing) {
+            news.push(StoreEvent::SharingChanged);
+        }
+        Ok(news)
     }
 }
 

@@ -28,6 +28,7 @@ const WAL_SIZE_LIMIT: i64 = 64 << 20;
 const MIGRATION_LIST: &[M<'_>] = &[
     M::up(include_str!("../../migrations/sqlite/0001_initial.sql")),
     M::up(include_str!("../../migrations/sqlite/0002_state.sql")),
+    M::up(include_str!("../../migrations/sqlite/0003_sharing.sql")),
 ];
 const MIGRATIONS: Migrations<'_> = Migrations::from_slice(MIGRATION_LIST);
 

@@ -13,11 +13,12 @@ use super::row::{
     all, change, converted, count, exists, optional_timestamp, parsed, plain, secret_hash,
     timestamp, to_column,
 };
-use super::{SqliteStore, audit, sessions, state, tokens, workspaces};
+use super::{SqliteStore, audit, sessions, sharing, state, tokens, workspaces};
 use crate::error::{StoreError, StoreResult};
 use crate::transfer::{
     Collection, Freeze, IdempotencyKeyRecord, Incoming, MoveId, Record, SessionRecord,
-    SetupSecretRecord, TokenRecord, Transfer, UserRecord, WorkspaceRecord, sequence_of_key,
+    SetupSecretRecord, TokenRecord, Transfer, UserRecord, WorkspaceRecord, port_of_key,
+    sequence_of_key,
 };
 
 /// How the records of a collection are read: the rows that a key of `?1` is before, at most `?2`.
@@ -35,6 +36,10 @@ fn query(collection: Collection) -> &'static str {
         Collection::Sessions => "SELECT * FROM sessions WHERE id > ?1 ORDER BY id LIMIT ?2",
         Collection::Tokens => "SELECT * FROM tokens WHERE id > ?1 ORDER BY id LIMIT ?2",
         Collection::Workspaces => "SELECT * FROM workspaces WHERE id > ?1 ORDER BY id LIMIT ?2",
+        Collection::PortShares => {
+            "SELECT * FROM port_shares WHERE (workspace_id, port) > (?1, ?3)
+             ORDER BY workspace_id, port LIMIT ?2"
+        }
         Collection::IdempotencyKeys => {
             "SELECT * FROM idempotency_keys WHERE (user_id, key) > (?1, ?3)
              ORDER BY user_id, key LIMIT ?2"
@@ -54,6 +59,7 @@ fn table(collection: Collection) -> &'static str {
         Collection::Sessions => "sessions",
         Collection::Tokens => "tokens",
         Collection::Workspaces => "workspaces",
+        Collection::PortShares => "port_shares",
         Collection::IdempotencyKeys => "idempotency_keys",
         Collection::AuditEvents => "audit_events",
     }
@@ -91,6 +97,7 @@ fn read(collection: Collection, row: &Row<'_>) -> StoreResult<Record> {
             workspace: workspaces::read(row)?,
             deleted_at: optional_timestamp(row, "deleted_at")?,
         })),
+        Collection::PortShares => Record::PortShare(Box::new(sharing::read(row)?)),
         Collection::IdempotencyKeys => Record::IdempotencyKey(IdempotencyKeyRecord {
             user: parsed(row, "user_id")?,
             key: plain(row, "key")?,
@@ -133,6 +140,7 @@ fn write(connection: &Connection, record: &Record) -> StoreResult<()> {
         Record::Session(record) => sessions::replace(connection, record)?,
         Record::Token(record) => tokens::replace(connection, record)?,
         Record::Workspace(record) => workspaces::replace(connection, record)?,
+        Record::PortShare(share) => sharing::replace(connection, share)?,
         Record::IdempotencyKey(record) => change(
             connection,
             "INSERT INTO idempotency_keys (user_id, key, request_hash, workspace_id, expires_at)
@@ -188,6 +196,10 @@ fn remove_one(connection: &Connection, collection: Collection, key: &str) -> Sto
     match collection {
         Collection::AuditEvents => return Ok(()),
         Collection::SetupSecret => change(connection, "DELETE FROM setup_secret", [])?,
+        Collection::PortShares => {
+            let (workspace, port) = port_of_key(key);
+            sharing::remove(connection, workspace, port)?
+        }
         Collection::IdempotencyKeys => {
             let (user, key) = key.split_once('/').unwrap_or((key, ""));
             let sql = "DELETE FROM idempotency_keys WHERE user_id = ?1 AND key = ?2";
@@ -265,6 +277,10 @@ impl Transfer for SqliteStore {
                 Collection::IdempotencyKeys => {
                     let (user, key) = after.split_once('/').unwrap_or((&after, ""));
                     all(connection, sql, (user, limit, key), read)
+                }
+                Collection::PortShares => {
+                    let (workspace, port) = port_of_key(&after);
+                    all(connection, sql, (workspace, limit, port), read)
                 }
                 Collection::AuditEvents => {
                     let after = to_column(sequence_of_key(&after), "sequence")?;

@@ -13,7 +13,7 @@ use super::row::{
     all, change, converted, count, exists, json, one, optional_converted, parsed, plain,
     secret_hash, timestamp, to_column, to_json,
 };
-use super::{SqliteStore, audit, users};
+use super::{SqliteStore, audit, sharing, users};
 use crate::error::{StoreError, StoreResult};
 use crate::page::{Page, PageRequest, Position};
 use crate::records::{Idempotency, NewWorkspace};
@@ -368,7 +368,7 @@ impl Workspaces for SqliteStore {
                 (id, to_column(version, "version")?, now.as_millisecond()),
             )?;
             if changed == 1 {
-                Ok(())
+                sharing::remove_all_of(transaction, id)
             } else {
                 Err(refusal(transaction, id)?)
             }

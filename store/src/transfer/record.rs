@@ -4,6 +4,7 @@ use kalpana_domain::Timestamp;
 use kalpana_domain::audit::AuditEvent;
 use kalpana_domain::id::{OrganizationId, UserId, WorkspaceId};
 use kalpana_domain::organization::Organization;
+use kalpana_domain::sharing::PortShare;
 use kalpana_domain::user::{EmailAddress, Role};
 use kalpana_domain::workspace::Workspace;
 use serde::Serialize;
@@ -26,6 +27,8 @@ pub enum Collection {
     Tokens,
     /// Workspaces and tombstones.
     Workspaces,
+    /// How ports are shared.
+    PortShares,
     /// Keys of requests that may be repeated.
     IdempotencyKeys,
     /// The audit log.
@@ -34,13 +37,14 @@ pub enum Collection {
 
 impl Collection {
     /// Every collection; what refers to another comes after it.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Organizations,
         Self::Users,
         Self::SetupSecret,
         Self::Sessions,
         Self::Tokens,
         Self::Workspaces,
+        Self::PortShares,
         Self::IdempotencyKeys,
         Self::AuditEvents,
     ];
@@ -54,6 +58,7 @@ impl Collection {
             Self::Sessions => "sessions",
             Self::Tokens => "tokens",
             Self::Workspaces => "workspaces",
+            Self::PortShares => "shared ports",
             Self::IdempotencyKeys => "idempotency keys",
             Self::AuditEvents => "audit events",
         }
@@ -150,6 +155,8 @@ pub enum Record {
     Token(TokenRecord),
     /// A workspace.
     Workspace(Box<WorkspaceRecord>),
+    /// How a port is shared.
+    PortShare(Box<PortShare>),
     /// A key of a request.
     IdempotencyKey(IdempotencyKeyRecord),
     /// An entry of the audit log.
@@ -171,6 +178,7 @@ impl Record {
             Self::Session(_) => Collection::Sessions,
             Self::Token(_) => Collection::Tokens,
             Self::Workspace(_) => Collection::Workspaces,
+            Self::PortShare(_) => Collection::PortShares,
             Self::IdempotencyKey(_) => Collection::IdempotencyKeys,
             Self::AuditEvent { .. } => Collection::AuditEvents,
         }
@@ -185,6 +193,7 @@ impl Record {
             Self::Session(record) => record.session.id.to_string(),
             Self::Token(record) => record.token.id.to_string(),
             Self::Workspace(record) => record.workspace.id.to_string(),
+            Self::PortShare(share) => port_key(share.workspace, share.port),
             Self::IdempotencyKey(record) => format!("{}/{}", record.user, record.key),
             Self::AuditEvent { sequence, .. } => sequence_key(*sequence),
         }
@@ -195,6 +204,17 @@ impl Record {
         let text = serde_json::to_vec(self).expect("plain data");
         Sha256::digest(text).into()
     }
+}
+
+/// Names a port so that texts are ordered as workspaces and numbers are.
+pub(crate) fn port_key(workspace: WorkspaceId, port: u16) -> String {
+    format!("{workspace}/{port:05}")
+}
+
+/// Reads a port's name back, and anything else as what comes before the first port.
+pub(crate) fn port_of_key(key: &str) -> (&str, u16) {
+    let (workspace, port) = key.split_once('/').unwrap_or((key, ""));
+    (workspace, port.parse().unwrap_or(0))
 }
 
 /// Writes a place in the log so that texts are ordered as the numbers are.

@@ -3,11 +3,12 @@
 use kalpana_domain::Timestamp;
 use kalpana_domain::audit::{Actor, AuditAction, AuditEvent};
 use kalpana_domain::id::{
-    AuditId, Generation, OrganizationId, SessionId, TokenId, UserId, WorkspaceId,
+    AuditId, Generation, LinkId, OrganizationId, SessionId, TokenId, UserId, WorkspaceId,
 };
 use kalpana_domain::lifecycle::{FailureCode, FailureReason, Lifecycle};
 use kalpana_domain::organization::Organization;
 use kalpana_domain::repository::{BranchName, RepositoryUrl};
+use kalpana_domain::sharing::{AccessRequest, LinkPath, PortShare, Rule, ShareLink, SharingLevel};
 use kalpana_domain::user::{EmailAddress, Role, Scope};
 use kalpana_domain::workspace::{Desired, Egress, Size, Spec, Workspace, WorkspaceName};
 use kalpana_store::records::{NewUser, Session, Token};
@@ -124,6 +125,42 @@ fn workspace(user: &UserRecord, number: usize) -> WorkspaceRecord {
     }
 }
 
+/// Returns how two ports of a workspace are shared: a little, and in every way there is.
+fn shares(workspace: WorkspaceId, user: UserId, number: usize) -> [Record; 2] {
+    let asked_at = Timestamp::new(4_000_000_000, 123_456_789).expect("in range");
+    let plain = PortShare {
+        rule: Rule {
+            level: SharingLevel::ALL[number % 5],
+            ..Rule::default()
+        },
+        requests: vec![AccessRequest { user, asked_at }],
+        version: 1,
+        updated_at: at(1),
+        ..PortShare::blank(workspace, 1024)
+    };
+    let link = ShareLink {
+        id: LinkId::generate(),
+        secret_hash: hash(),
+        path: LinkPath::parse("/docs/a~b").expect("legal"),
+        is_one_use: number.is_multiple_of(2),
+        created_at: at(1),
+        expires_at: at(1000),
+        used_at: number.is_multiple_of(2).then_some(asked_at),
+    };
+    let full = PortShare {
+        rule: Rule {
+            level: SharingLevel::Link,
+            members: vec![user, UserId::from_bytes([9; 16])],
+            expires_at: Some(at(1000)),
+            generation: Some(Generation(number as u64)),
+        },
+        links: vec![link],
+        port: 65_535,
+        ..plain.clone()
+    };
+    [plain, full].map(|share| Record::PortShare(Box::new(share)))
+}
+
 /// Returns a whole store's records; what they refer to comes before them.
 pub(crate) fn everything() -> Vec<Record> {
     let organization = |slug: &str| Organization {
@@ -193,6 +230,9 @@ pub(crate) fn everything() -> Vec<Record> {
             workspace: workspace.workspace.id,
             expires_at: at(3600),
         }));
+        if workspace.deleted_at.is_none() {
+            records.extend(shares(workspace.workspace.id, user.id, number));
+        }
         records.push(Record::Workspace(Box::new(workspace)));
         records.push(Record::AuditEvent {
             // Numbers are missing, as after writes that did not come to their end.

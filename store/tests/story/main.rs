@@ -8,6 +8,7 @@ mod model;
 mod outage;
 mod people;
 mod sessions;
+mod sharing;
 mod whole;
 mod workspaces;
 mod world;
@@ -28,6 +29,10 @@ macro_rules! tell {
                     the_quota_holds_under_parallel_creation, a_repeated_request_makes_one_workspace,
                     only_who_saw_the_latest_version_writes, a_deleted_workspace_leaves_a_tombstone,
                     workspaces_are_listed_in_pages;
+                sharing: a_shared_port_is_remembered_as_it_was_given,
+                    a_port_is_found_by_the_links_it_has_now,
+                    only_who_saw_the_latest_version_shares, a_deleted_workspace_shares_nothing,
+                    the_number_of_ports_is_bounded_for_many_writers;
                 whole: a_change_without_its_audit_event_does_not_happen,
                     a_refused_change_leaves_no_audit_event, the_audit_log_is_kept_in_order,
                     hostile_text_is_only_text, what_returned_is_there_after_reopening,
@@ -36,7 +41,8 @@ macro_rules! tell {
                     an_address_is_taken_once_by_many, a_session_is_ended_once,
                     the_log_loses_nothing_and_is_read_in_pages_while_it_grows,
                     a_freeze_lets_no_write_slip_through;
-                outage: an_ended_session_is_told_to_other_processes;
+                outage: an_ended_session_is_told_to_other_processes,
+                    a_shared_port_is_told_to_other_processes;
             );
         }
     };

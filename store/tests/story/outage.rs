@@ -7,13 +7,14 @@ use futures_util::StreamExt;
 use kalpana_config::Secret;
 use kalpana_domain::audit::AuditAction;
 use kalpana_domain::clock::{Clock, SystemClock};
+use kalpana_domain::sharing::{PortShare, Rule, SharingLevel};
 use kalpana_store::{OpenMode, Outage, Store, StoreError, StoreEvent};
 use kalpana_test_mongodb::{Options, Server};
 use mongodb::Client;
 use mongodb::bson::doc;
 use prometheus::Registry;
 
-use crate::world::{World, at, event, log, make_user, new_session};
+use crate::world::{World, at, event, log, make_user, make_workspace, new_session};
 
 /// Far more than anything here takes.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -243,6 +244,36 @@ pub(crate) async fn an_ended_session_is_told_to_other_processes(world: &World) {
     let (heard, ()) = tokio::join!(heard, ending);
     awaited.sort();
     assert_eq!(heard, awaited);
+}
+
+pub(crate) async fn a_shared_port_is_told_to_other_processes(world: &World) {
+    let (one, other) = (world.open().await, world.open().await);
+    let ada = make_user(&one, "ada").await;
+    let workspace = make_workspace(&one, &ada).await.id;
+    let mut events = other.events();
+    for port in [3000, 4000] {
+        let share = PortShare {
+            rule: Rule {
+                level: SharingLevel::Public,
+                ..Rule::default()
+            },
+            updated_at: at(2),
+            ..PortShare::blank(workspace, port)
+        };
+        let change = event(AuditAction::ShareChange);
+        let kept = one.put_port_share(&share, change).await.expect("kept");
+        let told = async {
+            // What followers do: whatever may have changed they read.
+            while other.port_share(workspace, port).await.expect("read") != Some(kept.clone()) {
+                hear(&mut events, |_| true).await;
+            }
+            hear(&mut events, |event| {
+                matches!(event, StoreEvent::SharingChanged | StoreEvent::Missed)
+            })
+            .await
+        };
+        tokio::time::timeout(LIMIT, told).await.expect("told");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

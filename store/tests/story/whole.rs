@@ -3,6 +3,7 @@
 use kalpana_domain::audit::{Actor, AuditAction, AuditEvent};
 use kalpana_domain::id::{SessionId, TokenId, UserId};
 use kalpana_domain::quota::Quota;
+use kalpana_domain::sharing::PortShare;
 use kalpana_domain::user::EmailAddress;
 use kalpana_domain::workspace::{Desired, Workspace};
 use kalpana_store::records::{Idempotency, Session, Token};
@@ -134,7 +135,14 @@ pub(crate) async fn a_change_without_its_audit_event_does_not_happen(world: &Wor
             .await
             .is_err()
     );
-    assert_eq!(store.workspace(made.id).await.expect("read"), Some(made));
+    assert_eq!(
+        store.workspace(made.id).await.expect("read"),
+        Some(made.clone())
+    );
+    let mut share = PortShare::blank(made.id, 3000);
+    share.ask(ada.id, at(1));
+    assert!(store.put_port_share(&share, unwritable()).await.is_err());
+    assert_eq!(store.port_share(made.id, 3000).await.expect("read"), None);
 
     assert!(
         log(&store).await.contains(&taken),

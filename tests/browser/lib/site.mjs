@@ -71,6 +71,7 @@ export class Site {
       "orchestrator.instance": this.instance,
       "orchestrator.subnet_pool": `${this.pool}/24`,
       "orchestrator.egress": "none",
+      "web.sharing_maximum": "public",
       "telemetry.gateway_port": metrics[0],
       "telemetry.orchestrator_port": metrics[1],
       "telemetry.web_port": metrics[2],

@@ -40,18 +40,32 @@ export const stories = {
   "a foreign workspace's address answers as one that does not exist": async (world) => {
     const grace = left(world.grace, "a second person");
     const { id } = left(world.workspace, "a workspace of somebody else");
-    for (const label of [(one) => one, (one) => `3000-${one}`]) {
-      const seen = [];
-      for (const one of [id, NOBODYS]) {
-        seen.push(await grace.watch.expecting(/status of 404/, async () => {
-          const answer = await grace.visit(world.site.originOf(label(one)));
-          const text = (await grace.page.innerText("body")).replace(/[0-9a-f]{8}-[0-9a-f-]{27}/g, "<request>");
-          return { status: answer.status(), title: await grace.page.title(), text };
-        }));
-      }
-      assert.equal(seen[0].status, 404);
-      assert.deepEqual(seen[0], seen[1]);
+    const seen = [];
+    for (const one of [id, NOBODYS]) {
+      seen.push(await grace.watch.expecting(/status of 404/, async () => {
+        const answer = await grace.visit(world.site.originOf(one));
+        const text = (await grace.page.innerText("body")).replace(/[0-9a-f]{8}-[0-9a-f-]{27}/g, "<request>");
+        return { status: answer.status(), title: await grace.page.title(), text };
+      }));
     }
+    assert.equal(seen[0].status, 404);
+    assert.deepEqual(seen[0], seen[1]);
     await world.gallery.take(grace.page, "gateway-not-found");
+  },
+
+  "a foreign port leads to where one may ask for access, and so does one that does not exist": async (world) => {
+    const grace = left(world.grace, "a second person");
+    const { id } = left(world.workspace, "a workspace of somebody else");
+    const seen = [];
+    for (const one of [id, NOBODYS]) {
+      const answer = await grace.visit(world.site.originOf(`3000-${one}`));
+      await grace.page.getByRole("button", { name: "Request access" }).waitFor();
+      const { origin, pathname } = new URL(grace.page.url());
+      const text = (await grace.page.innerText("body")).replaceAll(one, "<workspace>");
+      seen.push({ status: answer.status(), origin, pathname, title: await grace.page.title(), text });
+    }
+    assert.equal(seen[0].origin, world.site.origin);
+    assert.deepEqual(seen[0], seen[1]);
+    await world.gallery.take(grace.page, "request-access");
   },
 };

@@ -51,6 +51,7 @@ async fn a_script_makes_a_user_signs_in_and_takes_a_workspace_through_its_life()
         address.stdout.trim(),
         format!("https://3000-{id}.kalpana.localhost:{}", world.port)
     );
+    share_and_unshare(&world).await?;
     let logs = world.kalpana(&["workspace", "logs", &id], &[], "").await?;
     assert_eq!(logs.code, 0, "{}", logs.stderr);
     assert!(!logs.stdout.trim().is_empty(), "a log has lines");
@@ -104,11 +105,43 @@ async fn a_script_makes_a_user_signs_in_and_takes_a_workspace_through_its_life()
     world.tear_down().await
 }
 
+/// Shares a port of the workspace `demo` as far as the site allows, and stops.
+async fn share_and_unshare(world: &World) -> anyhow::Result<()> {
+    let share = |level| {
+        let share = ["workspace", "share", "demo", "--port", "3000", "--level"];
+        let more = [level, "--expires", "2h", "--keep", "--format", "json"];
+        [&share[..], &more[..]].concat()
+    };
+    let shared = world.kalpana(&share("organization"), &[], "").await?;
+    let shared = shared.json()?;
+    assert_eq!(shared["level_in_force"], "organization");
+    assert_eq!(shared["keep_after_restart"], true);
+    assert!(shared["expires_at"].is_string(), "{shared}");
+    let refused = world.kalpana(&share("public"), &[], "").await?;
+    assert_eq!(refused.code, 1);
+    for words in ["sharing_not_allowed", "web.sharing_maximum"] {
+        assert!(refused.stderr.contains(words), "{}", refused.stderr);
+    }
+    let link = ["workspace", "link", "demo", "--port", "3000"];
+    let refused = world.kalpana(&link, &[], "").await?;
+    assert_eq!(refused.code, 1, "{}", refused.stdout);
+    let unshare = ["workspace", "unshare", "demo", "--port", "3000"];
+    let stopped = world.kalpana(&unshare, &[], "").await?;
+    assert_eq!(
+        (stopped.code, stopped.stdout.trim()),
+        (0, "port 3000 of demo is not shared"),
+        "{}",
+        stopped.stderr
+    );
+    Ok(())
+}
+
 #[tokio::test]
 async fn wrong_settings_are_refused_by_name_before_anything_starts() -> anyhow::Result<()> {
     for (setting, named) in [
         ("gateway.listen_on=1", "listen_on"),
         ("orchestrator.egress=sometimes", "orchestrator.egress"),
+        ("web.sharing_maximum=everybody", "web.sharing_maximum"),
         ("server.domain=UPPER", "server.domain"),
         ("certs.key_file=/nowhere", "certs.key_file"),
     ] {

@@ -234,11 +234,16 @@ async fn a_port_is_reached_by_its_owner_and_nothing_of_ours_arrives_there() -> a
         );
     }
 
-    // Another person, signed in: exactly as if there were no such workspace.
+    // Another person, signed in: exactly as if there were no such workspace, on a page where they
+    // can ask for access to whatever there is.
     let bob = world.member("bob").await?;
-    let foreign = bob.navigate(&format!("{port}/")).await?.1;
-    let missing = bob.navigate(&bob.origin("3000-zzzzzzzzzzzz")).await?.1;
-    assert_eq!(foreign.status, 404);
+    let (foreign_at, foreign) = bob.navigate(&format!("{port}/")).await?;
+    let (missing_at, missing) = bob.navigate(&bob.origin("3000-zzzzzzzzzzzz")).await?;
+    assert_eq!(
+        foreign_at,
+        format!("{}/request-access?host=3000-{id}&to=%2F", world.base_url())
+    );
+    assert_eq!(foreign_at, missing_at.replace("zzzzzzzzzzzz", &id));
     assert_eq!(
         (foreign.status, &foreign.body),
         (missing.status, &missing.body)

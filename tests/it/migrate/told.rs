@@ -42,6 +42,7 @@ async fn a_move_between_files_says_what_it_did_and_what_to_do_now() -> anyhow::R
  sessions          2     0
  tokens            0     0
  workspaces        0     0
+ shared ports      0     0
  idempotency keys  0     0
  audit events      4     0
 

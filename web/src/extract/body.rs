@@ -1,5 +1,6 @@
 //! Reads what a request carries: all of it understood, or none of it used.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -77,7 +78,7 @@ impl<T: DeserializeOwned> FromRequestParts<AppState> for Query<T> {
     }
 }
 
-/// The part of the address that names something, as text.
+/// The part of the address that names something, `{id}`, as text.
 #[derive(Debug)]
 pub(crate) struct Named(pub(crate) String);
 
@@ -85,9 +86,29 @@ impl FromRequestParts<AppState> for Named {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> ApiResult<Self> {
+        let parts = PathParts::from_request_parts(parts, state).await?;
+        Ok(Self(parts.part("id").to_owned()))
+    }
+}
+
+/// The parts of the address that name something, as text.
+#[derive(Debug)]
+pub(crate) struct PathParts(HashMap<String, String>);
+
+impl PathParts {
+    /// Returns the part that the route calls `name`; nothing when it has none.
+    pub(crate) fn part(&self, name: &str) -> &str {
+        self.0.get(name).map_or("", String::as_str)
+    }
+}
+
+impl FromRequestParts<AppState> for PathParts {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> ApiResult<Self> {
         axum::extract::Path::from_request_parts(parts, state)
             .await
-            .map(|axum::extract::Path(text)| Self(text))
+            .map(|axum::extract::Path(parts)| Self(parts))
             // Percent-encoded bytes that are no text.
             .map_err(|rejection| {
                 let reason = cut(&crate::error::describe(&rejection));

@@ -61,6 +61,19 @@ purpose!(
     Scope::WorkspaceDelete
 );
 
+purpose!(
+    /// See how its ports are shared.
+    ReadSharing,
+    Action::ReadSharing,
+    Scope::WorkspaceRead
+);
+purpose!(
+    /// Change how its ports are shared.
+    Share,
+    Action::Share,
+    Scope::WorkspaceWrite
+);
+
 /// The workspace of the path, which whoever asks may do `P` to.
 ///
 /// Answers 404 alike for what does not exist and for what is somebody else's. Who may see it but

@@ -23,6 +23,7 @@ const CALLERS: [&str; 6] = [
 ];
 
 const OK: (u16, &str) = (200, "-");
+const DONE: (u16, &str) = (204, "-");
 const ASKED: (u16, &str) = (202, "-");
 const ABSENT: (u16, &str) = (404, "workspace_not_found");
 const NOBODY: (u16, &str) = (401, "unauthenticated");
@@ -41,6 +42,11 @@ fn rows() -> Vec<Row> {
     let not_an_address = (400, "invalid_email");
     let token = json!({"name": "", "scopes": ["workspace:read"]});
     let nameless = (400, "invalid_token_name");
+    let no_level = (400, "invalid_level");
+    let no_links = (403, "sharing_not_allowed");
+    let no_link = (404, "link_not_found");
+    let nobody_asks = (404, "access_request_not_found");
+    let no_port = (400, "invalid_address");
     vec![
         row("GET", "/api/health", None, [OK; 6]),
         row("GET", "/api/site", None, [OK; 6]),
@@ -128,12 +134,83 @@ fn rows() -> Vec<Row> {
             [NOBODY, ABSENT, ASKED, FORBIDDEN, ASKED, SCOPE],
         ),
         row(
+            "GET",
+            "/api/workspaces/{id}/sharing",
+            None,
+            [NOBODY, ABSENT, OK, FORBIDDEN, OK, SCOPE],
+        ),
+        row(
+            "PUT",
+            "/api/workspaces/{id}/ports/{port}/share",
+            Some(json!({"level": "everybody"})),
+            [NOBODY, ABSENT, no_level, FORBIDDEN, no_level, SCOPE],
+        ),
+        row(
+            "DELETE",
+            "/api/workspaces/{id}/ports/{port}/share",
+            None,
+            [NOBODY, ABSENT, DONE, FORBIDDEN, DONE, SCOPE],
+        ),
+        row(
+            "POST",
+            "/api/workspaces/{id}/ports/{port}/links",
+            Some(json!({"expires_in_seconds": 3600})),
+            [NOBODY, ABSENT, no_links, FORBIDDEN, no_links, SCOPE],
+        ),
+        row(
+            "DELETE",
+            "/api/workspaces/{id}/ports/{port}/links/{link}",
+            None,
+            [NOBODY, ABSENT, no_link, FORBIDDEN, no_link, SCOPE],
+        ),
+        row(
+            "POST",
+            "/api/workspaces/{id}/ports/{port}/requests/{user}",
+            None,
+            [NOBODY, ABSENT, nobody_asks, FORBIDDEN, nobody_asks, SCOPE],
+        ),
+        row(
+            "DELETE",
+            "/api/workspaces/{id}/ports/{port}/requests/{user}",
+            None,
+            [NOBODY, ABSENT, nobody_asks, FORBIDDEN, nobody_asks, SCOPE],
+        ),
+        row(
+            "POST",
+            "/api/access-requests",
+            Some(json!({"host": "x"})),
+            [NOBODY, no_port, no_port, no_port, SESSION, SESSION],
+        ),
+        row(
+            "GET",
+            "/api/people?search=zz",
+            None,
+            [NOBODY, OK, OK, OK, OK, SCOPE],
+        ),
+        row(
+            "POST",
+            "/api/share-links/redeem",
+            Some(json!({"secret": "x"})),
+            [(410, "link_gone"); 6],
+        ),
+        row(
             "DELETE",
             "/api/workspaces/{id}",
             None,
             [NOBODY, ABSENT, ASKED, ASKED, ASKED, SCOPE],
         ),
     ]
+}
+
+/// An id that nothing has.
+const SOME_ID: &str = "01938f2e-0000-7000-8000-000000000000";
+
+/// Puts names in the places of a path.
+fn filled(path: &str, id: &str) -> String {
+    path.replace("{id}", id)
+        .replace("{port}", "3000")
+        .replace("{link}", SOME_ID)
+        .replace("{user}", SOME_ID)
 }
 
 #[tokio::test]
@@ -151,6 +228,7 @@ async fn every_call_lets_in_those_it_is_for_and_nobody_else() {
     let every_scope = site.token_of(&ada, &all).await;
     for row in rows() {
         let needed = match (row.method, row.path) {
+            (_, path) if path.contains("/ports/") || path.contains("/people") => "workspace:write",
             ("GET", _) => "workspace:read",
             ("DELETE", _) => "workspace:delete",
             _ => "workspace:write",
@@ -172,9 +250,7 @@ async fn every_call_lets_in_those_it_is_for_and_nobody_else() {
                 _ => {}
             }
             let body = row.body.as_ref().map(|body| body.to_string().into());
-            let answer = browser
-                .send(row.method, &row.path.replace("{id}", &id), body)
-                .await;
+            let answer = browser.send(row.method, &filled(row.path, &id), body).await;
             let (status, code) = answer.outcome();
             assert_eq!(
                 (status, code.as_str()),
@@ -191,10 +267,9 @@ async fn every_call_lets_in_those_it_is_for_and_nobody_else() {
     for (path, item) in openapi["paths"].as_object().unwrap() {
         for method in item.as_object().unwrap().keys() {
             let is_tried = rows().iter().any(|row| {
-                let tried = row
-                    .path
-                    .replace("01938f2e-0000-7000-8000-000000000000", "{id}");
-                tried == *path && row.method.eq_ignore_ascii_case(method)
+                let tried = row.path.replace(SOME_ID, "{id}");
+                let tried = tried.split('?').next();
+                tried == Some(path.as_str()) && row.method.eq_ignore_ascii_case(method)
             });
             let elsewhere = [
                 ("/api/setup", "post"),
@@ -240,7 +315,7 @@ async fn an_id_of_somebody_else_is_like_one_that_does_not_exist_on_every_call_th
         if !path.contains("{id}") {
             assert!(
                 !path.contains('{'),
-                "{path} takes an id of another name: add it here"
+                "{path} takes an id of another name: add it to `filled`"
             );
             continue;
         }
@@ -272,7 +347,9 @@ async fn an_id_of_somebody_else_is_like_one_that_does_not_exist_on_every_call_th
             for caller in callers {
                 let mut answers = Vec::new();
                 for id in ids {
-                    let answer = caller.send(&method, &path.replace("{id}", id), None).await;
+                    let path = filled(path, id);
+                    assert!(!path.contains('{'), "{path}: add it to `filled`");
+                    let answer = caller.send(&method, &path, None).await;
                     assert_eq!(answer.status, 404, "{method} {path} with {id}");
                     let headers: Vec<_> = answer.headers.keys().map(ToString::to_string).collect();
                     answers.push((answer.anonymous(), headers));
@@ -286,8 +363,8 @@ async fn an_id_of_somebody_else_is_like_one_that_does_not_exist_on_every_call_th
         }
     }
     assert_eq!(
-        tried, 11,
-        "five calls on workspaces by two callers, one on tokens"
+        tried, 25,
+        "twelve calls on workspaces by two callers, one on tokens"
     );
     assert_eq!(
         site.orchestrator().calls().len(),

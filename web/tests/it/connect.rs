@@ -136,7 +136,6 @@ async fn what_is_not_theirs_and_what_is_not_there_are_the_same_page() {
     // An administrator sees the workspace in lists, and still does not get in.
     for label in [
         id.as_str(),
-        &format!("3000-{id}"),
         "zzzzzzzzzzzz",
         "80-zzzzzzzzzzzz",
         "x",

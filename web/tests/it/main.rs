@@ -14,5 +14,6 @@ mod openapi;
 mod orchestrator;
 mod outage;
 mod pages;
+mod sharing;
 mod sign_out;
 mod support;

@@ -30,7 +30,7 @@ export function workspaceIdFromPath(pathname: string): string | undefined {
   }
 }
 
-const PUBLIC_PATHS = new Set(["/", "/login", "/setup"]);
+const PUBLIC_PATHS = new Set(["/", "/login", "/setup", "/share"]);
 
 /** Tells whether a page makes sense without being signed in. */
 export function isPublicPath(pathname: string): boolean {

@@ -5,11 +5,12 @@ use std::fmt::Debug;
 use kalpana_domain::Timestamp;
 use kalpana_domain::audit::{Actor, AuditAction, AuditEvent};
 use kalpana_domain::id::{
-    AuditId, Generation, OrganizationId, SessionId, TokenId, UserId, WorkspaceId,
+    AuditId, Generation, LinkId, OrganizationId, SessionId, TokenId, UserId, WorkspaceId,
 };
 use kalpana_domain::lifecycle::{FailureCode, FailureReason, Lifecycle};
 use kalpana_domain::quota::Quota;
 use kalpana_domain::repository::{BranchName, RepositoryUrl};
+use kalpana_domain::sharing::{AccessRequest, LinkPath, PortShare, Rule, ShareLink, SharingLevel};
 use kalpana_domain::user::{EmailAddress, Role, Scope};
 use kalpana_domain::workspace::{Desired, Egress, Size, Spec, Workspace, WorkspaceName};
 use kalpana_store::records::{Idempotency, NewUser, NewWorkspace, SecretHash, Session, Token};
@@ -51,6 +52,11 @@ pub(super) enum Operation {
     AllWorkspaces,
     UpdateWorkspace(Workspace, Option<AuditEvent>),
     FinishDeletion(Workspace, Timestamp),
+    PortShare(WorkspaceId, u16),
+    PortSharesOf(WorkspaceId),
+    PortShareByLink(SecretHash),
+    AllPortShares,
+    PutPortShare(Box<PortShare>, AuditEvent),
     AppendAudit(AuditEvent),
     AuditEvents(usize),
     Freeze(MoveId),
@@ -139,6 +145,11 @@ impl Operation {
                 told(&store.update_workspace(&asked, event).await)
             }
             Self::FinishDeletion(asked, now) => told(&store.finish_deletion(&asked, now).await),
+            Self::PortShare(workspace, port) => told(&store.port_share(workspace, port).await),
+            Self::PortSharesOf(workspace) => told(&store.port_shares_of(workspace).await),
+            Self::PortShareByLink(secret) => told(&store.port_share_by_link(secret).await),
+            Self::AllPortShares => told(&store.all_port_shares().await),
+            Self::PutPortShare(share, event) => told(&store.put_port_share(&share, event).await),
             Self::AppendAudit(event) => told(&store.append_audit(event).await),
             Self::AuditEvents(size) => {
                 pages(size, async |page| store.audit_events(page).await).await
@@ -167,7 +178,7 @@ impl Operation {
             };
         }
         let event = draw.event();
-        match draw.random.random_range(0..60) {
+        match draw.random.random_range(0..70) {
             0 => Self::IsSetupRequired,
             1..3 => Self::PutSetupSecret(draw.hash(), draw.time()),
             3..6 => Self::CompleteSetup(draw.hash(), draw.new_user(), event),
@@ -208,6 +219,11 @@ impl Operation {
             56 => Self::Freeze(draw.mover()),
             57 => Self::Thaw(draw.mover()),
             58 => Self::MovedTo,
+            60 => Self::PortShare(draw.workspace_id(), draw.port()),
+            61 => Self::PortSharesOf(draw.workspace_id()),
+            62 => Self::PortShareByLink(draw.hash()),
+            63 => Self::AllPortShares,
+            64..70 => Self::PutPortShare(Box::new(draw.port_share()), event),
             _ => Self::AuditEvents(size),
         }
     }
@@ -293,6 +309,59 @@ impl Draw<'_> {
         known
             .filter(|_| self.chance(0.9))
             .unwrap_or_else(|| WorkspaceId::from_random(self.random.random()))
+    }
+
+    fn port(&mut self) -> u16 {
+        self.pick(&[1024, 3000, 65_535])
+    }
+
+    fn link(&mut self) -> ShareLink {
+        ShareLink {
+            id: LinkId::from_bytes(self.random.random()),
+            secret_hash: self.hash(),
+            path: LinkPath::whole(),
+            is_one_use: self.chance(0.5),
+            created_at: self.time(),
+            expires_at: self.time(),
+            used_at: self.chance(0.5).then(|| self.time()),
+        }
+    }
+
+    /// Draws a way of sharing a port, mostly one that follows on what is there.
+    fn port_share(&mut self) -> PortShare {
+        let (workspace, port) = (self.workspace_id(), self.port());
+        let known = self.model.ports.get(&(workspace.to_string(), port));
+        let known = known.filter(|_| self.chance(0.8)).cloned();
+        let mut share = known.unwrap_or_else(|| PortShare::blank(workspace, port));
+        share.updated_at = self.time();
+        if self.chance(0.1) {
+            share.version = self.random.random_range(0..4);
+        }
+        if self.chance(0.2) {
+            share.rule = Rule::default();
+            share.links.clear();
+            share.requests.clear();
+            return share;
+        }
+        share.rule = Rule {
+            level: self.pick(&SharingLevel::ALL),
+            members: (0..self.random.random_range(0..3))
+                .map(|_| self.user())
+                .collect(),
+            expires_at: self.chance(0.5).then(|| self.time()),
+            generation: self
+                .chance(0.5)
+                .then(|| Generation(self.random.random_range(0..1 << 40))),
+        };
+        let links = self.random.random_range(0..3);
+        share.links = (0..links).map(|_| self.link()).collect();
+        if self.chance(0.3) {
+            share.requests.push(AccessRequest {
+                user: self.user(),
+                asked_at: self.time(),
+            });
+        }
+        share
     }
 
     fn event(&mut self) -> AuditEvent {

@@ -8,6 +8,7 @@ use kalpana_domain::audit::AuditEvent;
 use kalpana_domain::id::{Generation, OrganizationId, SessionId, TokenId, UserId, WorkspaceId};
 use kalpana_domain::lifecycle::Lifecycle;
 use kalpana_domain::quota::Quota;
+use kalpana_domain::sharing::PortShare;
 use kalpana_domain::user::{Role, User};
 use kalpana_domain::workspace::{Desired, Workspace};
 use kalpana_store::records::{
@@ -28,6 +29,8 @@ pub(super) struct Model {
     pub(super) sessions: BTreeMap<SessionId, SessionRecord>,
     pub(super) tokens: BTreeMap<TokenId, TokenRecord>,
     pub(super) workspaces: BTreeMap<WorkspaceId, WorkspaceRecord>,
+    /// By the workspace's id as text and the port: in the order that stores keep.
+    pub(super) ports: BTreeMap<(String, u16), PortShare>,
     keys: BTreeMap<(UserId, String), (SecretHash, WorkspaceId, Timestamp)>,
     pub(super) log: Vec<AuditEvent>,
     pub(super) frozen_by: Option<MoveId>,
@@ -45,6 +48,14 @@ fn conflict<T>(what: &'static str) -> StoreResult<T> {
 
 fn not_found<T>(what: &'static str) -> StoreResult<T> {
     Err(StoreError::NotFound { what })
+}
+
+/// Returns a port of which nothing is remembered any more, as it was given.
+fn asked_again(asked: &PortShare) -> PortShare {
+    PortShare {
+        version: 0,
+        ..asked.clone()
+    }
 }
 
 fn user(record: &UserRecord) -> User {
@@ -76,6 +87,7 @@ impl Model {
             sessions: BTreeMap::new(),
             tokens: BTreeMap::new(),
             workspaces: BTreeMap::new(),
+            ports: BTreeMap::new(),
             keys: BTreeMap::new(),
             log: Vec::new(),
             frozen_by: None,
@@ -422,7 +434,33 @@ impl Model {
         record.deleted_at = Some(cut(now));
         record.workspace.updated_at = cut(now);
         record.workspace.version += 1;
+        self.ports.retain(|_, share| share.workspace != asked.id);
         Ok(())
+    }
+
+    fn put_port_share(&mut self, asked: &PortShare, event: &AuditEvent) -> StoreResult<PortShare> {
+        self.writable()?;
+        if !self.living().any(|row| row.id == asked.workspace) {
+            return not_found("workspace");
+        }
+        let key = (asked.workspace.to_string(), asked.port);
+        let known = self.ports.get(&key).map_or(0, |known| known.version);
+        if known != asked.version {
+            return conflict("version");
+        }
+        self.fits(event)?;
+        self.append(event);
+        if asked.is_blank() {
+            self.ports.remove(&key);
+            return Ok(asked_again(asked));
+        }
+        let made = u64::try_from(asked.updated_at.as_millisecond()).expect("positive");
+        let mut kept = asked.clone();
+        kept.version = if known == 0 { made } else { known + 1 };
+        kept.updated_at = cut(kept.updated_at);
+        kept.rule.expires_at = kept.rule.expires_at.map(cut);
+        self.ports.insert(key, kept.clone());
+        Ok(kept)
     }
 
     fn append_audit(&mut self, event: &AuditEvent) -> StoreResult<()> {
@@ -529,6 +567,23 @@ impl Model {
             }
             O::UpdateWorkspace(asked, event) => told(&self.update_workspace(asked, event.as_ref())),
             O::FinishDeletion(asked, now) => told(&self.finish_deletion(asked, *now)),
+            O::PortShare(workspace, port) => {
+                told(&Ok(self.ports.get(&(workspace.to_string(), *port))))
+            }
+            O::PortSharesOf(workspace) => {
+                let ports = self.ports.values();
+                told(&Ok(ports
+                    .filter(|share| share.workspace == *workspace)
+                    .collect::<Vec<_>>()))
+            }
+            O::PortShareByLink(secret) => {
+                let mut ports = self.ports.values();
+                told(&Ok(ports.find(|share| {
+                    share.links.iter().any(|link| link.secret_hash == *secret)
+                })))
+            }
+            O::AllPortShares => told(&Ok(self.ports.values().collect::<Vec<_>>())),
+            O::PutPortShare(share, event) => told(&self.put_port_share(share, event)),
             O::AppendAudit(event) => told(&self.append_audit(event)),
             O::AuditEvents(size) => {
                 let newest_first: Vec<_> = self.log.iter().rev().collect();
@@ -573,7 +628,9 @@ impl Model {
                 sequence,
                 event: event.clone(),
             });
+        let ports = self.ports.values().cloned();
+        let ports = ports.map(|share| Record::PortShare(Box::new(share)));
         let all = users.chain(setup).chain(sessions).chain(tokens);
-        all.chain(workspaces).chain(log).collect()
+        all.chain(workspaces).chain(ports).chain(log).collect()
     }
 }

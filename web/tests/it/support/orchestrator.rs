@@ -210,7 +210,7 @@ async fn create(State(desk): State<Desk>, Json(wish): Json<CreateWorkspace>) -> 
     };
     let row = desk
         .store
-        .create_workspace(workspace, Quota { workspaces: 100 }, None, event())
+        .create_workspace(workspace, Quota { workspaces: 1000 }, None, event())
         .await
         .unwrap();
     answer(&desk, &row)

@@ -5,6 +5,7 @@ import { useRef, useState } from "react";
 
 import { Mark } from "@/components/shell/logo";
 import { UserMenu } from "@/components/shell/user-menu";
+import { SharingDialog } from "@/components/sharing/sharing-dialog";
 import { Button } from "@/components/ui/button";
 import { Skeleton } from "@/components/ui/skeleton";
 import { Tooltip } from "@/components/ui/tooltip";
@@ -12,7 +13,7 @@ import { StopDialog } from "@/components/workspace/confirm-dialog";
 import { StatusBadge } from "@/components/workspace/status-badge";
 import { useWorkspaceActions } from "@/components/workspace/use-workspace-actions";
 import type { User, Workspace } from "@/lib/api/types";
-import { actionsFor } from "@/lib/workspace";
+import { actionsFor, isOwner } from "@/lib/workspace";
 
 const barClasses = "flex h-12 shrink-0 items-center gap-2 border-b bg-card px-2 sm:gap-3 sm:px-3";
 
@@ -48,6 +49,7 @@ function BarActions({ workspace, user, onReloadEditor }: WorkspaceBarProps) {
   const can = actionsFor(workspace, user);
   return (
     <>
+      {isOwner(workspace, user) && workspace.state !== "deleting" && <SharingDialog workspace={workspace} />}
       {onReloadEditor !== undefined && (
         <Tooltip label="Reload the editor">
           <Button variant="ghost" size="icon-sm" className="text-muted-foreground" onClick={onReloadEditor} aria-label="Reload the editor">

@@ -1,6 +1,56 @@
 // Generated from web/openapi.json by `npm run api:generate`; not edited by hand.
 
 export interface paths {
+    "/api/access-requests": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Asks the owner of a port to be let in
+         * @description Answered alike whether there is such a port or not.
+         */
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": components["schemas"]["AccessWish"];
+                };
+            };
+            responses: {
+                /** @description If there is such a port, its owner will see it */
+                204: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content?: never;
+                };
+                /** @description Refused or failed */
+                default: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/admin/users": {
         parameters: {
             query?: never;
@@ -171,6 +221,53 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/people": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Finds people by name or e-mail address, to share a port with */
+        get: {
+            parameters: {
+                query: {
+                    /** @description Part of a name or of an e-mail address, at least two characters. */
+                    search: string;
+                };
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["People"];
+                    };
+                };
+                /** @description Refused or failed */
+                default: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/session": {
         parameters: {
             query?: never;
@@ -309,6 +406,58 @@ export interface paths {
                     };
                     content: {
                         "application/json": components["schemas"]["SignedIn"];
+                    };
+                };
+                /** @description Refused or failed */
+                default: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/share-links/redeem": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Tells where a link leads, and lets this browser go there
+         * @description The answer sets a cookie that is good for two minutes. One-use links are used up on the way, not
+         *     here.
+         */
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": components["schemas"]["LinkRedemption"];
+                };
+            };
+            responses: {
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["LinkTarget"];
                     };
                 };
                 /** @description Refused or failed */
@@ -712,6 +861,328 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/workspaces/{id}/ports/{port}/links": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Makes a link to a port
+         * @description Its address is in this answer and nowhere else. The port must be shared by link or publicly.
+         */
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    /** @description The workspace's id */
+                    id: string;
+                    /** @description The port, from 1024 on */
+                    port: number;
+                };
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": components["schemas"]["LinkRequest"];
+                };
+            };
+            responses: {
+                201: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["CreatedLink"];
+                    };
+                };
+                /** @description Refused or failed */
+                default: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/workspaces/{id}/ports/{port}/links/{link}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Revokes a link, and ends what was opened by it */
+        delete: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    /** @description The workspace's id */
+                    id: string;
+                    /** @description The port, from 1024 on */
+                    port: number;
+                    /** @description The link's id */
+                    link: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Revoked */
+                204: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content?: never;
+                };
+                /** @description Refused or failed */
+                default: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/workspaces/{id}/ports/{port}/requests/{user}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Lets somebody in who has asked */
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    /** @description The workspace's id */
+                    id: string;
+                    /** @description The port, from 1024 on */
+                    port: number;
+                    /** @description The id of who has asked */
+                    user: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description They are one of the port's members */
+                204: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content?: never;
+                };
+                /** @description Refused or failed */
+                default: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        /** Does not let somebody in who has asked */
+        delete: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    /** @description The workspace's id */
+                    id: string;
+                    /** @description The port, from 1024 on */
+                    port: number;
+                    /** @description The id of who has asked */
+                    user: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description They are not asking any more */
+                204: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content?: never;
+                };
+                /** @description Refused or failed */
+                default: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/workspaces/{id}/ports/{port}/share": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Shares a port, or shares it in another way */
+        put: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    /** @description The workspace's id */
+                    id: string;
+                    /** @description The port, from 1024 on */
+                    port: number;
+                };
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": components["schemas"]["ShareRequest"];
+                };
+            };
+            responses: {
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["PortShare"];
+                    };
+                };
+                /** @description Refused or failed */
+                default: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        post?: never;
+        /** Shares a port no more, and revokes its links */
+        delete: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    /** @description The workspace's id */
+                    id: string;
+                    /** @description The port, from 1024 on */
+                    port: number;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Only the owner may visit it */
+                204: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content?: never;
+                };
+                /** @description Refused or failed */
+                default: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/workspaces/{id}/sharing": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Shows how a workspace's ports are shared, and who asks to be let in */
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    /** @description The workspace's id */
+                    id: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Sharing"];
+                    };
+                };
+                /** @description Refused or failed */
+                default: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/workspaces/{id}/start": {
         parameters: {
             query?: never;
@@ -812,6 +1283,37 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /** @description Somebody who asks to be let in to a port. */
+        AccessRequest: {
+            /**
+             * Format: date-time
+             * @description Since when.
+             */
+            asked_at: string;
+            /**
+             * Format: int32
+             * @description The port.
+             */
+            port: number;
+            /** @description Who. */
+            user: components["schemas"]["Person"];
+        };
+        /** @description A wish to be let in. */
+        AccessWish: {
+            /**
+             * @description The first label of the port's host name.
+             * @example 3000-abcdefghij01
+             */
+            host: string;
+        };
+        /** @description A link that was just made. Its address is shown this once. */
+        CreatedLink: components["schemas"]["ShareLink"] & {
+            /**
+             * @description The address to give away. Whoever has it may visit the port.
+             * @example https://kalpana.localhost:8443/share#ksl_…
+             */
+            url: string;
+        };
         /** @description A token that was just made. Its text is shown this once. */
         CreatedToken: components["schemas"]["Token"] & {
             /**
@@ -866,6 +1368,34 @@ export interface components {
             /** @description Always `ok`: the API answers. */
             status: string;
         };
+        /** @description A link that somebody has. */
+        LinkRedemption: {
+            /** @description What stands behind the `#` of the link. */
+            secret: string;
+        };
+        /** @description A link that the owner of a port wants. */
+        LinkRequest: {
+            /**
+             * Format: int64
+             * @description Seconds until it ends: from a minute to 30 days.
+             */
+            expires_in_seconds: number;
+            /** @description Whether it works once only. Default: no. */
+            one_use?: boolean | null;
+            /**
+             * @description The beginning of the paths that it opens; all of them when absent.
+             * @example /docs
+             */
+            path?: string | null;
+        };
+        /** @description Where a link leads. */
+        LinkTarget: {
+            /**
+             * Format: uri
+             * @description The address to go to next, within two minutes and in the same browser.
+             */
+            url: string;
+        };
         /** @description One line of a workspace's log. */
         LogLine: {
             /**
@@ -898,6 +1428,26 @@ export interface components {
             /** @description Their name. */
             name: string;
         };
+        /** @description People who were looked for. */
+        People: {
+            /** @description The first that were found, at most ten. */
+            people: components["schemas"]["Person"][];
+        };
+        /** @description Somebody with an account. */
+        Person: {
+            /**
+             * Format: email
+             * @description The address they sign in with.
+             */
+            email: string;
+            /**
+             * Format: uuid
+             * @description Their id.
+             */
+            id: string;
+            /** @description The name shown to people. */
+            name: string;
+        };
         /** @description One phase of a start. */
         Phase: {
             /** @description What it is doing. May quote what a program in the container said: to be shown as text. */
@@ -927,6 +1477,39 @@ export interface components {
          * @enum {string}
          */
         PhaseStatus: "pending" | "running" | "done" | "failed";
+        /** @description How a port is shared. */
+        PortShare: {
+            /**
+             * Format: date-time
+             * @description When it ends by itself, if it does.
+             */
+            expires_at?: string | null;
+            /**
+             * @description Whether that holds. It does not once it has expired, or after a start that it was not to
+             *     outlive; then only the owner may visit.
+             */
+            is_in_force: boolean;
+            /** @description Whether it outlives the next start of the workspace. */
+            keep_after_restart: boolean;
+            /** @description Who may visit it. */
+            level: components["schemas"]["SharingLevel"];
+            /** @description Who may visit it now: the level, as far as it holds and the site allows. */
+            level_in_force: components["schemas"]["SharingLevel"];
+            /** @description Its links, the oldest first. */
+            links: components["schemas"]["ShareLink"][];
+            /** @description The people who are named. */
+            members: components["schemas"]["Person"][];
+            /**
+             * Format: int32
+             * @description The port.
+             */
+            port: number;
+            /**
+             * Format: uri
+             * @description The address to give to those who may visit it.
+             */
+            url: string;
+        };
         /** @description The body of every answer that is not a success. */
         Problem: {
             /** @description What went wrong. */
@@ -988,6 +1571,64 @@ export interface components {
             /** @description The secret of the setup link. */
             token: string;
         };
+        /** @description A link to a port, without its secret. */
+        ShareLink: {
+            /**
+             * Format: date-time
+             * @description When it was made.
+             */
+            created_at: string;
+            /**
+             * Format: date-time
+             * @description When it ends.
+             */
+            expires_at: string;
+            /**
+             * Format: uuid
+             * @description Its id.
+             */
+            id: string;
+            /** @description Whether it works once only. */
+            one_use: boolean;
+            /**
+             * @description The beginning of the paths that it opens.
+             * @example /
+             */
+            path: string;
+            /**
+             * Format: date-time
+             * @description When it was used first.
+             */
+            used_at?: string | null;
+        };
+        /** @description How a port is to be shared from now on. What is left out counts as nothing, not as before. */
+        ShareRequest: {
+            /**
+             * Format: int64
+             * @description Seconds until it ends by itself: from a minute to a year. It does not end when absent.
+             */
+            expires_in_seconds?: number | null;
+            /** @description Whether it outlives the next start of the workspace. Default: no. */
+            keep_after_restart?: boolean | null;
+            /** @description Who may visit it. */
+            level: components["schemas"]["SharingLevel"];
+            /** @description Ids or e-mail addresses of the people who are named, 50 at most. */
+            members?: string[] | null;
+        };
+        /** @description How a workspace's ports are shared. */
+        Sharing: {
+            /** @description The widest level that this site allows. */
+            maximum: components["schemas"]["SharingLevel"];
+            /** @description The ports that are shared, or were until the last start or their end, by number. */
+            ports: components["schemas"]["PortShare"][];
+            /** @description Who asks to be let in, the earliest first. */
+            requests: components["schemas"]["AccessRequest"][];
+        };
+        /**
+         * @description Who may visit a port. Each level lets in everybody that the level before does.
+         * @enum {string}
+         */
+        SharingLevel: "owner" | "members" | "organization" | "link" | "public";
         /** @description Somebody who has just signed in, or was just made. */
         SignedIn: {
             /** @description The person. */
