@@ -12,10 +12,13 @@ use tokio_tungstenite::tungstenite::Message;
 use crate::bridge::Bridge;
 use crate::client::{get, navigate};
 use crate::upgrade::{Socket, echo, open};
-use crate::world::{MINE, World, patient};
+use crate::world::{MINE, Options, World, patient};
 
-/// WebSockets that are open across the hand-over.
-const WEBSOCKETS: usize = 50;
+/// How many WebSockets are open across the hand-over: `make soak` asks for 1,000.
+fn how_many() -> usize {
+    let asked = std::env::var("KALPANA_UPGRADE_WEBSOCKETS").ok();
+    asked.map_or(50, |asked| asked.parse().unwrap())
+}
 
 async fn websockets(world: &World, session: &str, count: usize) -> Vec<Socket> {
     let (host, origin) = (world.host(MINE), world.origin(MINE));
@@ -31,11 +34,16 @@ async fn websockets(world: &World, session: &str, count: usize) -> Vec<Socket> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nobody_is_refused_and_nothing_is_dropped() {
-    let world = Arc::new(World::start().await);
+    let count = how_many();
+    let world = World::with(Options {
+        configure: |config| config.gateway.connections_per_address = 4096,
+        ..Options::default()
+    });
+    let world = Arc::new(world.await);
     let _bridge = Bridge::start(&world, MINE, 1);
     world.run_mine().await;
     let session = world.sign_in(MINE, 1).await;
-    let mut sockets = websockets(&world, &session, WEBSOCKETS).await;
+    let mut sockets = websockets(&world, &session, count).await;
 
     // Requests, each over a connection of its own, before, during and after.
     let is_over = Arc::new(AtomicBool::new(false));
@@ -74,8 +82,8 @@ async fn nobody_is_refused_and_nothing_is_dropped() {
     for socket in &mut sockets {
         echo(socket, "still here").await;
     }
-    let count = world.metric("kalpana_gateway_websockets", "");
-    assert_eq!(count, WEBSOCKETS as f64, "in the old one");
+    let open = world.metric("kalpana_gateway_websockets", "");
+    assert_eq!(open, count as f64, "in the old one");
     // They end with their session, though another process serves by now.
     world.revoke(world.session).await;
     for mut socket in sockets {
@@ -86,7 +94,7 @@ async fn nobody_is_refused_and_nothing_is_dropped() {
         assert_eq!(u16::from(frame.code), 4401);
     }
     println!(
-        "{WEBSOCKETS} WebSockets and {} requests across a hand-over",
+        "{count} WebSockets and {} requests across a hand-over",
         before + 100
     );
     drop(next);
