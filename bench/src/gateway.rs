@@ -2,7 +2,8 @@
 //!
 //! [`stage`] makes what all have in common: one [`certificate`], the [`upstream`] program in a
 //! process of its own that stands for every workspace, and the feeds that [`ours`] follows.
-//! [`peers`] are started with configurations made from templates. Proxies run on one processor,
+//! [`peers`] are started with configurations made from templates, and [`fairness`] sees that each
+//! judges as it is said to. Proxies run on one processor,
 //! client and upstream on another, one thread each.
 //!
 //! The figure that counts is processor time per operation of a proxy with all its processes
@@ -21,6 +22,7 @@ mod child;
 mod churn;
 mod client;
 mod docs;
+mod fairness;
 mod fixture;
 mod frames;
 mod handshakes;

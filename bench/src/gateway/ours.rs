@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::certificate::Certificate;
 use super::child::{Child, PROXY_CPU, free_address};
+use super::fairness::Judgement;
 use super::target::{Target, Visitor};
 use super::{fixture, upstream};
 
@@ -192,6 +193,7 @@ impl Ours {
             name: self.name,
             address: self.address,
             visitors: visitors.collect::<anyhow::Result<_>>()?,
+            judgement: Judgement::Whole,
             children: vec![child],
         })
     }

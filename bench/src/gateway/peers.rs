@@ -16,11 +16,17 @@ use clap::ValueEnum;
 
 use super::certificate::Certificate;
 use super::child::{Child, PROXY_CPU, free_address};
+use super::fairness::Judgement;
 use super::target::{Target, Visitor};
 use super::{fixture, token};
 
 /// Names the folder that `scripts/bench-peers` installs to.
 pub(crate) const FOLDER_VARIABLE: &str = "KALPANA_BENCH_PEERS";
+
+/// haproxy's table of routes, in its folder, and the socket by which it is changed.
+pub(crate) const HAPROXY_MAP: &str = "haproxy.map";
+/// The same.
+pub(crate) const HAPROXY_SOCKET: &str = "haproxy.sock";
 
 /// A proxy to compare with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -48,8 +54,10 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) certificate: &'a Certificate,
     /// Where requests go.
     pub(crate) upstream: SocketAddr,
-    /// How many workspaces there are.
+    /// How many workspaces have visitors.
     pub(crate) count: usize,
+    /// How many workspaces it has a route to.
+    pub(crate) routes: usize,
     /// Until when sessions are good. Unit: seconds since 1970.
     pub(crate) expires: i64,
 }
@@ -93,8 +101,17 @@ impl Peer {
             name: self.name(),
             address,
             visitors,
+            judgement: self.judgement(),
             children,
         })
+    }
+
+    fn judgement(self) -> Judgement {
+        match self {
+            Self::Envoy => Judgement::Signature,
+            Self::Chp => Judgement::Nothing,
+            Self::Haproxy | Self::Nginx | Self::Caddy | Self::Traefik => Judgement::Whole,
+        }
     }
 
     fn launch(
@@ -111,7 +128,7 @@ impl Peer {
         let single = [("GOMAXPROCS", "1")];
         let command: Vec<String> = match self {
             Self::Haproxy => {
-                std::fs::write(around.folder.join("haproxy.map"), map(around.count))?;
+                std::fs::write(around.folder.join(HAPROXY_MAP), map(around.routes))?;
                 let config = write("haproxy.cfg", include_str!("peers/haproxy.cfg"))?;
                 vec!["-db".into(), "-f".into(), config]
             }
@@ -247,6 +264,7 @@ mod tests {
             certificate: &certificate,
             upstream: address,
             count: 1,
+            routes: 1,
             expires: 0,
         };
         let values = values(&around, address, address);

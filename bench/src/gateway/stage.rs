@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -12,6 +13,7 @@ use tempfile::TempDir;
 
 use super::certificate::Certificate;
 use super::child::{CLIENT_CPU, Child, free_address};
+use super::fairness::{self, Judgement};
 use super::options::Options;
 use super::ours::{self, Ours};
 use super::peers::{Peer, Surroundings};
@@ -86,6 +88,9 @@ impl Stage {
         for peer in self.options.peers() {
             targets.push(self.start(peer).await?);
         }
+        for target in &targets {
+            fairness::check(&self.http1, target).await?;
+        }
         Ok(targets)
     }
 
@@ -98,11 +103,17 @@ impl Stage {
 
     /// Starts one peer.
     pub(crate) async fn start(&self, peer: Peer) -> anyhow::Result<Target> {
+        self.start_with(peer, WORKSPACES).await
+    }
+
+    /// Starts one peer with `routes` of them in its table.
+    pub(crate) async fn start_with(&self, peer: Peer, routes: usize) -> anyhow::Result<Target> {
         let around = Surroundings {
             folder: self.folder.path(),
             certificate: &self.certificate,
             upstream: self.upstream,
             count: WORKSPACES,
+            routes,
             expires: SystemClock.now().as_second() + LIFETIME,
         };
         peer.start(&around).await.context(peer.name())
@@ -121,12 +132,18 @@ impl Stage {
             name: "direct",
             address: self.direct,
             visitors: visitors.collect::<anyhow::Result<_>>()?,
+            judgement: Judgement::Nothing,
             children: Vec::new(),
         })
     }
 
+    /// Returns the folder of everybody's configuration.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// Returns the logs of everything that ran, for when something went wrong.
-    pub(crate) fn keep_logs(self) -> std::path::PathBuf {
+    pub(crate) fn keep_logs(self) -> PathBuf {
         let Self { folder, .. } = self;
         folder.keep()
     }

@@ -6,6 +6,7 @@ use rand::seq::IndexedRandom;
 use rustls::pki_types::ServerName;
 
 use super::child::Child;
+use super::fairness::Judgement;
 use super::fixture::{self, DOMAIN};
 use super::process;
 
@@ -18,6 +19,8 @@ pub(crate) struct Target {
     pub(crate) address: SocketAddr,
     /// Who may visit which workspace.
     pub(crate) visitors: Vec<Visitor>,
+    /// How much it judges.
+    pub(crate) judgement: Judgement,
     /// Its processes, the service that it asks included.
     pub(crate) children: Vec<Child>,
 }
