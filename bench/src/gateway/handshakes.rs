@@ -63,7 +63,8 @@ pub(crate) async fn measure(stage: &Stage, targets: &[Target]) -> anyhow::Result
     let resumed = async |place: usize| {
         let target: &Target = &targets[place];
         let mut load = Load::new();
-        for (visitor, config) in clients[place].clients.iter().take(CLIENTS).cloned() {
+        for (visitor, config) in clients[place].clients.iter().take(CLIENTS) {
+            let (visitor, config) = (visitor.clone(), Arc::clone(config));
             let address = target.address;
             load.spawn(async move |counters| {
                 repeat(

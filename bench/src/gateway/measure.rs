@@ -69,11 +69,11 @@ pub(crate) struct Sample {
     /// Time that passed.
     pub(crate) elapsed: Duration,
     /// Processor time of client and upstream.
-    client: Duration,
+    pub(crate) client: Duration,
     /// Processor time of strangers.
-    foreign: Duration,
+    pub(crate) foreign: Duration,
     /// How long operations took, sorted. Unit: tenths of a microsecond.
-    times: Vec<u32>,
+    pub(crate) times: Vec<u32>,
     /// What the first failed operation failed with.
     pub(crate) first_error: Option<String>,
 }

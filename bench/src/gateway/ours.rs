@@ -263,8 +263,10 @@ impl Ours {
     pub(crate) async fn publish_all(&self, numbers: std::ops::Range<usize>) -> anyhow::Result<()> {
         let numbers: Vec<usize> = numbers.collect();
         for part in numbers.chunks(BATCH) {
-            let places = part.iter().map(|number| self.publish(*number));
-            let last = places.last().context("a part is not empty")?;
+            let mut last = 0;
+            for number in part {
+                last = self.publish(*number);
+            }
             self.until_applied(last).await?;
         }
         Ok(())

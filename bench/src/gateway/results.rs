@@ -14,7 +14,7 @@ const NAME: &str = "gateway";
 pub(crate) fn write(figures: &[Figure]) -> anyhow::Result<()> {
     let before = read()?;
     crate::report(NAME, figures)?;
-    let merged = merge(before, read()?);
+    let merged = merge(before, &read()?);
     let lines: String = merged.iter().map(|row| format!("{row}\n")).collect();
     Ok(fs::write(crate::results(NAME), lines)?)
 }
@@ -35,7 +35,7 @@ pub(crate) fn workload(row: &Value) -> &str {
     cell.split(' ').next().unwrap_or_default()
 }
 
-fn merge(before: Vec<Value>, now: Vec<Value>) -> Vec<Value> {
+fn merge(before: Vec<Value>, now: &[Value]) -> Vec<Value> {
     let is_old = |row: &Value| !now.iter().any(|new| workload(new) == workload(row));
     let kept = before.into_iter().filter(is_old);
     let mut all: Vec<Value> = kept.chain(now.iter().cloned()).collect();
@@ -53,7 +53,7 @@ mod tests {
     fn a_workload_is_replaced_as_a_whole() {
         let row = |cell: &str, ours: u32| json!({ "cell": cell, "ours": ours });
         let before = vec![row("W1 a", 1), row("W1 b", 1), row("W3 a", 1)];
-        let merged = merge(before, vec![row("W1 a", 2), row("W2 a", 2)]);
+        let merged = merge(before, &[row("W1 a", 2), row("W2 a", 2)]);
         let expected = vec![row("W1 a", 2), row("W2 a", 2), row("W3 a", 1)];
         assert_eq!(merged, expected);
     }
