@@ -82,6 +82,7 @@ pub(crate) struct Ours {
     name: &'static str,
     folder: PathBuf,
     sockets: PathBuf,
+    program: PathBuf,
     certificate: (PathBuf, PathBuf),
     address: SocketAddr,
     plain: SocketAddr,
@@ -128,6 +129,12 @@ impl Ours {
             copy(&certificate.chain, "chain.pem")?,
             copy(&certificate.key, "key.pem")?,
         );
+        let program = std::env::var(PROGRAM_VARIABLE).with_context(|| {
+            format!("{PROGRAM_VARIABLE} is not set\nhint: `make bench-gateway` sets it")
+        })?;
+        // A copy, because whom it runs as may not be let in to where it was built.
+        let copied = folder.join(format!("{name}-executable"));
+        std::fs::copy(program, &copied)?;
         let feeds = CancellationToken::new();
         let listen = |path: &Path, router: Router| -> anyhow::Result<()> {
             let mut policy = PeerPolicy::same_user(None);
@@ -155,6 +162,7 @@ impl Ours {
             name,
             folder: folder.to_owned(),
             sockets,
+            program: copied,
             certificate,
             address,
             plain: free_address()?,
@@ -171,7 +179,7 @@ impl Ours {
 
     /// Starts the gateway and waits until it knows every route.
     pub(crate) async fn start(&self) -> anyhow::Result<Target> {
-        let mut child = Child::start(self.name, PROXY_CPU, &self.folder, &self.command()?, &[])?;
+        let mut child = Child::start(self.name, PROXY_CPU, &self.folder, &self.command(), &[])?;
         child.until_listening(self.address).await?;
         let key = self.site.gateway_dir().join("session.key");
         let keys = KeyRing::load_or_create(&key)?;
@@ -200,10 +208,7 @@ impl Ours {
 
     /// Returns the command that runs the gateway. Its limits are raised, because here one address
     /// is a thousand visitors; its access log is off, as those of the peers are.
-    fn command(&self) -> anyhow::Result<Vec<String>> {
-        let program = std::env::var(PROGRAM_VARIABLE).with_context(|| {
-            format!("{PROGRAM_VARIABLE} is not set\nhint: `make bench-gateway` sets it")
-        })?;
+    fn command(&self) -> Vec<String> {
         let settings = [
             format!("server.data_dir={}", self.site.data_dir.display()),
             format!("gateway.listen={}", self.address),
@@ -224,11 +229,13 @@ impl Ours {
             command.extend(flags.map(ToOwned::to_owned));
             command.push("--clear-groups".to_owned());
         }
-        command.extend([program, "gateway".to_owned()]);
+        command.push(self.program.display().to_string());
+        // Whatever this machine's own site is set to is not ours.
+        command.extend(["gateway", "--config", "/dev/null"].map(ToOwned::to_owned));
         for setting in settings {
             command.extend(["--set".to_owned(), setting]);
         }
-        Ok(command)
+        command
     }
 
     /// Publishes the route of a workspace. Returns its place in line.
