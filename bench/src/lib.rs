@@ -81,7 +81,7 @@ impl Figure {
             "peer": self.peer.map(rounded),
             "ratio": self.ratio.or(self.peer.map(|peer| self.ours / peer)).map(rounded),
             "ci": self.ci.map(|ci| ci.map(rounded)),
-            "goal": self.goal,
+            "goal": self.goal.map(rounded),
             "met": self.met.or(self.goal.map(|goal| self.ours <= goal)),
         });
         for (name, value) in &self.more {

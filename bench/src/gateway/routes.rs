@@ -19,6 +19,9 @@ use crate::Figure;
 /// Routes of the large table.
 const MANY: usize = 1_000_000;
 
+/// Routes of the large table at a quick look.
+const SOME: usize = 20_000;
+
 /// Routes of the small one.
 const FEW: usize = 10;
 
@@ -42,7 +45,7 @@ struct Table {
 
 /// Measures W6.
 pub(crate) async fn many(stage: &Stage) -> anyhow::Result<Vec<Figure>> {
-    let many = stage.options.scaled(MANY);
+    let many = if stage.options.quick { SOME } else { MANY };
     let few = stage.second(FEW)?;
     let small = few.start().await?;
     let large = stage.ours.start().await?;
