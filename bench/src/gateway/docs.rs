@@ -12,11 +12,14 @@ use super::chart;
 const BEGIN: &str = "<!-- gateway figures: written by `make bench-gateway ARGS=--write-docs` -->";
 const END: &str = "<!-- end of gateway figures -->";
 
+const CHART: &str =
+    "![What other proxies need for what Kalpana's gateway needs one of](images/gateway-bench.svg)";
+
 /// Replaces the table and the chart.
 pub(crate) fn write(rows: &[Value]) -> anyhow::Result<()> {
     let page = docs().join("benchmarks.md");
     let text = fs::read_to_string(&page)?;
-    let table = format!("\n{}\n\n{}\n", machine(), table(rows));
+    let table = format!("\n{CHART}\n\n{}\n\n{}", machine(), table(rows));
     let text = between_marks(&text, &table).context("docs/benchmarks.md has lost its marks")?;
     fs::write(page, text)?;
     Ok(fs::write(
