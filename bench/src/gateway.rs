@@ -106,7 +106,7 @@ async fn run(options: Options) -> anyhow::Result<()> {
         let mut figures = Vec::new();
         let outcome = measure(&stage, &mut figures).await;
         // What was measured before something went wrong is worth keeping.
-        results::write(&figures)?;
+        results::write(&figures, stage.options.quick)?;
         if let Err(error) = outcome {
             let logs = stage.keep_logs();
             return Err(error).with_context(|| format!("logs are in {}", logs.display()));
