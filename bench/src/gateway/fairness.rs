@@ -23,20 +23,14 @@ pub(crate) enum Judgement {
 /// Sends requests that must be let in and requests that must not.
 pub(crate) async fn check(config: &Arc<ClientConfig>, target: &Target) -> anyhow::Result<()> {
     let [own, other] = [&target.visitors[0], &target.visitors[1]];
-    let ask = async |visitor: &Visitor| -> anyhow::Result<u16> {
-        let mut stream = client::connect(config, target.address, visitor).await?;
-        let request = visitor.request("GET", "/", "");
-        Ok(http1::exchange(&mut stream, &request, &mut Vec::new()).await?)
-    };
     let name = target.name;
-    let status = ask(own).await?;
-    ensure!(status == 200, "{name} answered {status} to a visitor");
+    visit(config, target).await?;
     let cases = [
         (foreign(own, other), Judgement::Whole, "another's session"),
         (altered(own), Judgement::Signature, "a forged session"),
     ];
     for (visitor, by, what) in cases {
-        let is_refused = ask(&visitor).await? != 200;
+        let is_refused = ask(config, target, &visitor).await? != 200;
         let must_be = target.judgement == Judgement::Whole || target.judgement == by;
         ensure!(
             is_refused == must_be,
@@ -45,6 +39,27 @@ pub(crate) async fn check(config: &Arc<ClientConfig>, target: &Target) -> anyhow
         );
     }
     Ok(())
+}
+
+/// Sends a request that must be let in.
+pub(crate) async fn visit(config: &Arc<ClientConfig>, target: &Target) -> anyhow::Result<()> {
+    let status = ask(config, target, &target.visitors[0]).await?;
+    ensure!(
+        status == 200,
+        "{} answered {status} to a visitor",
+        target.name
+    );
+    Ok(())
+}
+
+async fn ask(
+    config: &Arc<ClientConfig>,
+    target: &Target,
+    visitor: &Visitor,
+) -> anyhow::Result<u16> {
+    let mut stream = client::connect(config, target.address, visitor).await?;
+    let request = visitor.request("GET", "/", "");
+    Ok(http1::exchange(&mut stream, &request, &mut Vec::new()).await?)
 }
 
 /// Returns a visitor with the session of another.

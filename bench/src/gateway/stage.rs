@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use kalpana_domain::clock::{Clock, SystemClock};
@@ -116,7 +117,16 @@ impl Stage {
             routes,
             expires: SystemClock.now().as_second() + LIFETIME,
         };
-        peer.start(&around).await.context(peer.name())
+        let target = peer.start(&around).await.context(peer.name())?;
+        // Some listen before they have read what they serve.
+        let serving = async {
+            while fairness::visit(&self.http1, &target).await.is_err() {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        let outcome = tokio::time::timeout(client::PATIENCE, serving).await;
+        anyhow::ensure!(outcome.is_ok(), "{} serves nobody", target.name);
+        Ok(target)
     }
 
     /// Returns the upstream's own TLS as a target that costs nothing: what proxies add is told
