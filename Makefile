@@ -2,7 +2,7 @@
 # KALPANA_CACHE (default ~/.cache/kalpana) is where everything built or downloaded is kept.
 
 .DEFAULT_GOAL := help
-.PHONY: help up test soak check format image ui build bench-lifecycle bench-store clean
+.PHONY: help up test soak check format image ui build bench-lifecycle bench-store bench-gateway clean
 
 ARGS ?=
 
@@ -43,6 +43,9 @@ bench-lifecycle: ui ## measures creation, latency and memory (ARGS="5" for 5 run
 
 bench-store: ## measures both stores and moving data between them
 	@scripts/bench-store $(ARGS)
+
+bench-gateway: ## measures the gateway beside other proxies (ARGS="--only W1,W5 --rounds 3")
+	@scripts/bench-gateway $(ARGS)
 
 clean: ## removes what was built, never data: workspaces and accounts stay
 	@scripts/clean

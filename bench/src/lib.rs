@@ -5,8 +5,10 @@
 //! of one machine mean little elsewhere, so where there is something to compare with it is
 //! measured in the same run, in turns, and the ratio is what counts.
 
+pub mod gateway;
+
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rand::SeedableRng;
@@ -28,6 +30,8 @@ pub struct Figure {
     pub ours: f64,
     /// What it is compared with, measured in the same run.
     pub peer: Option<f64>,
+    /// The ratio, where it is not that of the two.
+    pub ratio: Option<f64>,
     /// 95 % confidence interval of the ratio.
     pub ci: Option<[f64; 2]>,
     /// What ours must not be above.
@@ -46,6 +50,7 @@ impl Figure {
             unit,
             ours,
             peer: None,
+            ratio: None,
             ci: None,
             goal: None,
             more: Vec::new(),
@@ -74,9 +79,9 @@ impl Figure {
             "unit": self.unit,
             "ours": rounded(self.ours),
             "peer": self.peer.map(rounded),
-            "ratio": self.peer.map(|peer| rounded(self.ours / peer)),
+            "ratio": self.ratio.or(self.peer.map(|peer| self.ours / peer)).map(rounded),
             "ci": self.ci.map(|ci| ci.map(rounded)),
-            "goal": self.goal,
+            "goal": self.goal.map(rounded),
             "met": self.met.or(self.goal.map(|goal| self.ours <= goal)),
         });
         for (name, value) in &self.more {
@@ -163,14 +168,20 @@ pub fn quantile(samples: &[Duration], percent: usize) -> f64 {
     found.map_or(0.0, |time| time.as_secs_f64() * 1000.0)
 }
 
+/// Returns the file that the results of a benchmark are written to.
+fn results(name: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("results");
+    folder.join(format!("{name}.jsonl"))
+}
+
 /// Prints the table and writes the results.
 ///
 /// # Errors
 /// If the results cannot be written.
 pub fn report(name: &str, figures: &[Figure]) -> anyhow::Result<()> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("results");
-    std::fs::create_dir_all(&folder)?;
-    let mut file = std::fs::File::create(folder.join(format!("{name}.jsonl")))?;
+    let path = results(name);
+    std::fs::create_dir_all(path.parent().unwrap_or(Path::new(".")))?;
+    let mut file = std::fs::File::create(path)?;
     let mut out = std::io::stdout().lock();
     writeln!(
         out,

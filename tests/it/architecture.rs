@@ -70,7 +70,16 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("kalpana-test-mongodb", &[]),
     (
         "kalpana-bench",
-        &["domain", "config", "store", "tests", "test-mongodb"],
+        &[
+            "domain",
+            "protocol",
+            "config",
+            "link",
+            "store",
+            "auth",
+            "tests",
+            "test-mongodb",
+        ],
     ),
 ];
 
