@@ -11,7 +11,9 @@ use anyhow::{Context, ensure};
 use axum::Router;
 use kalpana_auth::workspace_session::{KeyRing, WorkspaceGrant};
 use kalpana_config::{Config, Site};
+use kalpana_domain::address::WorkspaceAddress;
 use kalpana_domain::clock::{Clock, SystemClock};
+use kalpana_domain::sharing::Right;
 use kalpana_link::feed::{Publisher, State};
 use kalpana_link::{Listener, PeerPolicy};
 use kalpana_protocol::routes::{ConnectKey, Route, RouteChange, Target as RouteTarget};
@@ -189,8 +191,8 @@ impl Ours {
         let visitors = (0..self.count).map(|number| {
             let grant = WorkspaceGrant {
                 session: fixture::session(number),
-                user: fixture::owner(number),
-                workspace: fixture::workspace(number),
+                right: Right::Owner(fixture::owner(number)),
+                address: WorkspaceAddress::editor(fixture::workspace(number)),
                 generation: fixture::GENERATION,
             };
             Visitor::new(number, self.address, |host| {
