@@ -15,6 +15,11 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+/// A gateway holds thousands of small things for days and large ones for moments. The system's
+/// allocator keeps the memory of the large ones; this one gives it back.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     // First thing: two cryptography providers are compiled in, and this one serves.
     let installed = rustls::crypto::aws_lc_rs::default_provider().install_default();
