@@ -199,7 +199,8 @@ impl Tunnels {
         }
         let (Kind::Workspace(address), Some(permit)) = (request.kind, request.permit.clone())
         else {
-            return Outcome::Refused(Reply::Internal, "no_permit");
+            // The control plane has no WebSockets.
+            return Outcome::Refused(Reply::NotFound, "no_websocket");
         };
         request.forwarded = Some(Instant::now());
         let target = routes::bridge_target(permit.surface());

@@ -230,16 +230,17 @@ async fn http2_carries_a_websocket_as_a_stream_of_its_own() {
     assert_eq!(patient(answer).await.unwrap().status(), 200);
     assert!(sender.is_extended_connect_protocol_enabled());
 
-    let connect = |session: &str| {
+    let connect_to = |site: &str, session: &str| {
         let request = Request::builder()
             .method(Method::CONNECT)
-            .uri(format!("{origin}/ws"))
+            .uri(format!("{site}/ws"))
             .header("origin", &origin)
             .header("sec-websocket-version", "13")
             .header("cookie", session)
             .extension(h2::ext::Protocol::from_static("websocket"));
         request.body(()).unwrap()
     };
+    let connect = |session: &str| connect_to(&origin, session);
     let (answer, mut body) = sender
         .send_request(connect(&opened.session), false)
         .unwrap();
@@ -262,6 +263,10 @@ async fn http2_carries_a_websocket_as_a_stream_of_its_own() {
     // Refused like any other request without a session.
     let (answer, _) = sender.send_request(connect("a=b"), false).unwrap();
     assert_eq!(patient(answer).await.unwrap().status(), 401);
+
+    let control = connect_to(&opened.world.site.base_url(), &opened.session);
+    let (answer, _) = sender.send_request(control, false).unwrap();
+    assert_eq!(patient(answer).await.unwrap().status(), 404);
 
     // And told when it is cut.
     opened.world.revoke(opened.world.session).await;
