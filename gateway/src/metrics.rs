@@ -7,6 +7,7 @@ use prometheus::{
 };
 
 use crate::connection::Tls;
+use crate::tunnel::pump::End;
 
 /// The gateway's metrics. Clones count into the same.
 #[derive(Debug, Clone)]
@@ -60,6 +61,20 @@ impl Metrics {
             &["feed"],
         )?;
         registry.register(Box::new(feeds.clone()))?;
+        let handshakes = counters(
+            "kalpana_gateway_handshakes_total",
+            "TLS handshakes that were completed, full or resumed.",
+            "kind",
+        )?;
+        let tunnels_ended = counters(
+            "kalpana_gateway_websockets_ended_total",
+            "WebSockets to workspaces that have ended, by who or what ended them.",
+            "end",
+        )?;
+        // Shown from the start, so that the first of a kind is seen as a rise.
+        for end in End::ALL {
+            tunnels_ended.with_label_values(&[end.as_str()]);
+        }
         Ok(Self {
             requests,
             feeds,
@@ -73,16 +88,8 @@ impl Metrics {
                 "TLS handshakes that came to nothing, by reason.",
                 "reason",
             )?,
-            handshakes: counters(
-                "kalpana_gateway_handshakes_total",
-                "TLS handshakes that were completed, full or resumed.",
-                "kind",
-            )?,
-            tunnels_ended: counters(
-                "kalpana_gateway_websockets_ended_total",
-                "WebSockets to workspaces that have ended, by who or what ended them.",
-                "end",
-            )?,
+            handshakes,
+            tunnels_ended,
             connections: gauge(
                 "kalpana_gateway_connections",
                 "Connections from outside that are open.",

@@ -44,6 +44,17 @@ pub enum End {
 }
 
 impl End {
+    /// Every way a tunnel can end.
+    pub const ALL: [Self; 7] = [
+        Self::Client,
+        Self::Workspace,
+        Self::Silent,
+        Self::Cut(Cut::SessionEnded),
+        Self::Cut(Cut::SharingChanged),
+        Self::Cut(Cut::Asleep),
+        Self::Cut(Cut::GoingAway),
+    ];
+
     /// Returns the name for the log.
     pub fn as_str(self) -> &'static str {
         match self {
