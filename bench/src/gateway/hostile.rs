@@ -21,8 +21,8 @@ const HOSTILE: usize = 1000;
 /// Clients of each kind whose end is waited for.
 const TIMED: usize = 20;
 
-/// How soon all must be cut: ten seconds, and one for a machine that is busy. Unit: seconds.
-const LONGEST: f64 = 11.0;
+/// Longest that a client may hold a connection without having asked for anything. Unit: seconds.
+const LONGEST: f64 = 10.0;
 
 /// Longest wait for a client to be cut. One that is not cut by then is said to take this long.
 const PATIENCE: Duration = Duration::from_secs(75);
