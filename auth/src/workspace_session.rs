@@ -107,6 +107,17 @@ impl KeyRing {
         })
     }
 
+    /// Returns keys for another purpose of the gateway's: of the current key first, then of the one
+    /// before.
+    pub fn derive(&self, purpose: &str) -> Vec<[u8; 32]> {
+        let keys = std::iter::once(&self.current).chain(&self.previous);
+        let derive = |key: &[u8; 32]| {
+            let mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
+            mac.chain_update(purpose).finalize().into_bytes().into()
+        };
+        keys.map(derive).collect()
+    }
+
     /// Draws a new current key and writes it to `path`. Sessions made with the key before the last
     /// are refused from now on.
     ///

@@ -6,14 +6,13 @@ use std::time::Duration;
 use http::HeaderMap;
 use kalpana_auth::fetch::{self, Verdict};
 use kalpana_auth::workspace_session::WorkspaceSession;
-use kalpana_bridge_client::Bridge;
 use kalpana_domain::Timestamp;
 use kalpana_domain::address::{Surface, WorkspaceAddress};
 use kalpana_domain::id::SessionId;
 use kalpana_domain::sharing::Right;
 
 use crate::authenticate::Unproven;
-use crate::routes::{Route, Target};
+use crate::routes::Route;
 use crate::sharing::{Shared, Visit};
 
 /// The proof that a request may reach one surface of one running workspace.
@@ -27,17 +26,9 @@ pub struct Permit {
 }
 
 impl Permit {
-    /// Returns the route as it was when the permit was made.
-    pub fn route(&self) -> &Route {
+    /// Returns the route as it was when the permit was made: one that runs.
+    pub fn route(&self) -> &Arc<Route> {
         &self.route
-    }
-
-    /// Returns the bridge to dial.
-    pub fn bridge(&self) -> &Bridge {
-        match &self.route.target {
-            Target::Running(bridge) => bridge,
-            _ => unreachable!("a permit is made for running workspaces only"),
-        }
     }
 
     /// Returns the surface it is for.
@@ -206,7 +197,7 @@ fn enter(
         generation: route.generation,
         right,
     };
-    if !matches!(route.target, Target::Running(_)) {
+    if !route.runs() {
         let is_owner = visit.is_owners();
         return Err(Refusal::NotRunning { route, is_owner });
     }
@@ -231,10 +222,10 @@ pub fn fetch_headers(headers: &HeaderMap) -> fetch::Headers<'_> {
 mod tests {
     use kalpana_auth::workspace_session::{WorkspaceGrant, WorkspaceSessionError};
     use kalpana_domain::id::{Generation, LinkId, UserId, WorkspaceId};
-    use kalpana_protocol::preamble::{Audience, ConnectKey};
     use kalpana_protocol::sharing::{SharedLink, SharedPort, SharingState};
 
     use super::*;
+    use crate::routes::{Peer, Target};
 
     const OWN: &str = "https://abcdefghij01.kalpana.localhost:8443";
     const CONTROL: &str = "https://kalpana.localhost:8443";
@@ -286,14 +277,7 @@ mod tests {
                 workspace,
                 owner: user,
                 generation: Generation(3),
-                target: Target::Running(Bridge {
-                    socket: "/run/b.sock".into(),
-                    peer_uid: 0,
-                    workspace: workspace.to_string(),
-                    generation: 3,
-                    audience: Audience::Gateway,
-                    key: ConnectKey::from_bytes([0; 32]),
-                }),
+                target: Target::Running(Peer::nowhere()),
             }),
             is_revoked: false,
             lifetime: Duration::from_secs(3600),

@@ -138,7 +138,7 @@ impl Judge {
         request: &mut RequestContext,
         address: WorkspaceAddress,
     ) -> Next {
-        if !self.sessions.is_heard() || !self.routes.is_heard() {
+        if !self.sessions.is_heard() || !self.routes.is_known() {
             return Next::Answer(Reply::NotReady, "not_ready");
         }
         let path = head.uri.path();
@@ -280,7 +280,7 @@ impl Judge {
             Target::Starting => Reply::Starting,
             Target::Stopping => Reply::Stopping { control },
             Target::Failed { message } => Reply::Failed {
-                reason: message.clone(),
+                reason: message.to_string(),
                 control,
             },
             Target::Stopped | Target::Running(_) => Reply::Stopped { control },
@@ -312,9 +312,10 @@ impl Judge {
     pub fn enter(&self, permit: &Permit, switch: &Switch) -> Option<Entry> {
         let (route, visit) = (permit.route(), permit.visit());
         let entry = self.live.enter(permit.session(), visit, switch);
-        let is_current = self.routes.find(route.workspace).is_some_and(|current| {
-            current.generation == route.generation && matches!(current.target, Target::Running(_))
-        });
+        let is_current = self
+            .routes
+            .find(route.workspace)
+            .is_some_and(|current| current.generation == route.generation && current.runs());
         let is_over =
             self.sessions.is_revoked(permit.session()) || self.sessions.sharing().is_over(&visit);
         (is_current && !is_over).then_some(entry)

@@ -51,6 +51,8 @@ pub mod server;
 pub mod sessions;
 pub mod sharing;
 pub mod socket;
+#[cfg(test)]
+mod testing;
 pub mod ticketer;
 pub mod tunnel;
 pub mod upstream;

@@ -1,139 +1,89 @@
 //! The last known routes: fed by the orchestrator, kept when it falls silent.
 
+mod route;
+mod saved;
+
 use std::collections::HashSet;
-use std::num::NonZeroU16;
-use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use dashmap::DashMap;
-use kalpana_bridge_client::Bridge;
-use kalpana_domain::address::Surface;
-use kalpana_domain::id::{Generation, UserId, WorkspaceId};
+use kalpana_config::Site;
+use kalpana_domain::id::WorkspaceId;
 use kalpana_link::feed::Follow;
-use kalpana_protocol::preamble::{Audience, ConnectKey, Target as BridgeTarget};
-use kalpana_protocol::routes::{Route as WireRoute, RouteChange, Target as WireTarget};
-use tokio::sync::watch;
+use kalpana_protocol::routes::{Route as WireRoute, RouteChange};
+use tokio::sync::{Notify, watch};
 
 use crate::live::{Key, Live};
 use crate::metrics::Metrics;
 use crate::tunnel::control::Cut;
 
-/// Who may reach a workspace, and where it is.
-#[derive(Debug, Clone)]
-pub struct Route {
-    /// The workspace.
-    pub workspace: WorkspaceId,
-    /// Its owner, who alone may reach what they do not share.
-    pub owner: UserId,
-    /// The incarnation that sessions must be made for.
-    pub generation: Generation,
-    /// Where requests go, or why they cannot.
-    pub target: Target,
-}
-
-/// Where a workspace is.
-#[derive(Debug, Clone)]
-pub enum Target {
-    /// Behind this bridge.
-    Running(Bridge),
-    /// It is being started.
-    Starting,
-    /// It is being stopped.
-    Stopping,
-    /// It has no container.
-    Stopped,
-    /// Its last start or run ended badly.
-    Failed {
-        /// The sentence for people.
-        message: String,
-    },
-}
-
-/// A route of the feed made no sense.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the route has an unusable {field}")]
-pub struct InvalidRoute {
-    field: &'static str,
-}
-
-impl Route {
-    fn runs(&self) -> bool {
-        matches!(self.target, Target::Running(_))
-    }
-
-    fn read(wire: WireRoute) -> Result<Self, InvalidRoute> {
-        let invalid = |field| InvalidRoute { field };
-        let workspace = WorkspaceId::parse(&wire.workspace).map_err(|_| invalid("workspace id"))?;
-        let target = match wire.target {
-            WireTarget::Running {
-                socket,
-                peer_uid,
-                key,
-            } => Target::Running(Bridge {
-                socket: PathBuf::from(socket),
-                peer_uid,
-                workspace: wire.workspace,
-                generation: wire.generation,
-                audience: Audience::Gateway,
-                key: ConnectKey::parse(&key.0).map_err(|_| invalid("key"))?,
-            }),
-            WireTarget::Starting => Target::Starting,
-            WireTarget::Stopping => Target::Stopping,
-            WireTarget::Stopped => Target::Stopped,
-            WireTarget::Failed { message } => Target::Failed { message },
-        };
-        Ok(Self {
-            workspace,
-            owner: UserId::parse(&wire.owner).map_err(|_| invalid("owner"))?,
-            generation: Generation(wire.generation),
-            target,
-        })
-    }
-}
-
-/// Returns what to ask the bridge for, to reach a surface.
-pub fn bridge_target(surface: Surface) -> BridgeTarget {
-    match surface {
-        Surface::Editor => BridgeTarget::Editor,
-        Surface::Port(port) => BridgeTarget::Port(NonZeroU16::new(port).unwrap_or(NonZeroU16::MAX)),
-    }
-}
+pub use route::{InvalidRoute, Peer, Route, Target, bridge_target};
+pub use saved::Keeper;
 
 /// The route table. Reads take one shard's lock for a moment; nothing waits for the feed.
 #[derive(Debug)]
 pub struct Routes {
-    table: DashMap<u128, Arc<Route>>,
-    is_heard: AtomicBool,
+    table: DashMap<Id, Arc<Route>>,
+    site: Site,
+    is_known: AtomicBool,
     live: Arc<Live>,
     metrics: Metrics,
     /// Raised when the first snapshot was heard.
     heard: watch::Sender<bool>,
+    /// What the parts of a snapshot have named, while it is being told.
+    named: Mutex<HashSet<Id>>,
+    /// Raised when what is known is not what was kept on disk.
+    changed: Notify,
+}
+
+/// A workspace's fixed 128 bits, as two words: aligned to sixteen bytes an entry would be larger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Id(u64, u64);
+
+impl From<WorkspaceId> for Id {
+    fn from(workspace: WorkspaceId) -> Self {
+        let wide = workspace.to_u128();
+        Self((wide >> 64) as u64, wide as u64)
+    }
 }
 
 impl Routes {
     /// Makes an empty table that has heard nothing yet.
     ///
     /// What a workspace has open is cut in `live` when it no longer runs.
-    pub fn new(live: Arc<Live>, metrics: Metrics) -> Self {
+    pub fn new(site: Site, live: Arc<Live>, metrics: Metrics) -> Self {
         Self {
             table: DashMap::new(),
-            is_heard: AtomicBool::new(false),
+            site,
+            is_known: AtomicBool::new(false),
             live,
             metrics,
             heard: watch::Sender::new(false),
+            named: Mutex::default(),
+            changed: Notify::new(),
         }
+    }
+
+    /// Begins with what was known when the gateway last ran, until the orchestrator is heard.
+    pub fn recall(&self, routes: Vec<Route>) {
+        for route in routes {
+            self.table.insert(route.workspace.into(), Arc::new(route));
+        }
+        self.metrics.routes.set(self.table.len() as i64);
+        self.is_known.store(true, Ordering::Release);
     }
 
     /// Returns the route of a workspace.
     pub fn find(&self, workspace: WorkspaceId) -> Option<Arc<Route>> {
-        let found = self.table.get(&workspace.to_u128())?;
+        let found = self.table.get(&workspace.into())?;
         Some(Arc::clone(&found))
     }
 
-    /// Tells whether a first snapshot was heard. Before that an absent route means nothing.
-    pub fn is_heard(&self) -> bool {
-        self.is_heard.load(Ordering::Acquire)
+    /// Tells whether anything is known, heard or recalled. Before that an absent route means
+    /// nothing.
+    pub fn is_known(&self) -> bool {
+        self.is_known.load(Ordering::Acquire)
     }
 
     /// Returns a watch that becomes true with the first snapshot.
@@ -141,11 +91,11 @@ impl Routes {
         self.heard.subscribe()
     }
 
-    fn upsert(&self, wire: WireRoute) -> Option<u128> {
+    fn upsert(&self, wire: WireRoute) -> Option<Id> {
         let workspace = wire.workspace.clone();
-        match Route::read(wire) {
+        match Route::read(wire, &self.site) {
             Ok(route) => {
-                let key = route.workspace.to_u128();
+                let key = Id::from(route.workspace);
                 let (runs, generation) = (route.runs(), route.generation);
                 let before = self.table.insert(key, Arc::new(route));
                 if let Some(before) = before
@@ -171,7 +121,7 @@ impl Routes {
     }
 
     fn remove(&self, workspace: WorkspaceId) {
-        if let Some((_, route)) = self.table.remove(&workspace.to_u128()) {
+        if let Some((_, route)) = self.table.remove(&workspace.into()) {
             self.ended(&route);
         }
     }
@@ -190,10 +140,8 @@ impl Follow for Routes {
     type Change = RouteChange;
 
     fn snapshot(&self, state: Vec<WireRoute>) {
-        let kept: HashSet<u128> = state
-            .into_iter()
-            .filter_map(|wire| self.upsert(wire))
-            .collect();
+        self.part(state);
+        let kept = std::mem::take(&mut *self.named.lock().expect("no holder panics"));
         let mut gone = Vec::new();
         self.table.retain(|workspace, route| {
             let is_kept = kept.contains(workspace);
@@ -204,8 +152,15 @@ impl Follow for Routes {
         });
         gone.iter().for_each(|route| self.ended(route));
         self.metrics.routes.set(self.table.len() as i64);
-        self.is_heard.store(true, Ordering::Release);
+        self.is_known.store(true, Ordering::Release);
         self.heard.send_replace(true);
+        self.changed.notify_one();
+    }
+
+    fn part(&self, state: Vec<WireRoute>) -> bool {
+        let mut named = self.named.lock().expect("no holder panics");
+        named.extend(state.into_iter().filter_map(|wire| self.upsert(wire)));
+        true
     }
 
     fn change(&self, change: RouteChange) {
@@ -220,15 +175,21 @@ impl Follow for Routes {
             }
         }
         self.metrics.routes.set(self.table.len() as i64);
+        self.changed.notify_one();
     }
 
     fn connected(&self, is_connected: bool) {
+        // Of a snapshot that was not told to its end nothing counts.
+        self.named.lock().expect("no holder panics").clear();
         self.metrics.feed("routes", is_connected);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use kalpana_domain::id::UserId;
+    use kalpana_protocol::routes::Target as WireTarget;
+
     use super::*;
 
     fn wire(workspace: &str, target: WireTarget) -> WireRoute {
@@ -240,8 +201,9 @@ mod tests {
         }
     }
 
-    fn routes() -> Routes {
+    pub(super) fn routes() -> Routes {
         Routes::new(
+            crate::testing::site(),
             Arc::default(),
             Metrics::register(&prometheus::Registry::new()).unwrap(),
         )
@@ -254,10 +216,10 @@ mod tests {
     #[test]
     fn a_snapshot_replaces_what_was_known() {
         let routes = routes();
-        assert!(!routes.is_heard());
+        assert!(!routes.is_known());
         routes.snapshot(vec![wire("abcdefghij01", WireTarget::Stopped)]);
         routes.snapshot(vec![wire("abcdefghij02", WireTarget::Stopped)]);
-        assert!(routes.is_heard());
+        assert!(routes.is_known());
         assert!(routes.find(id("abcdefghij01")).is_none());
         assert!(routes.find(id("abcdefghij02")).is_some());
         routes.connected(false);

@@ -31,7 +31,7 @@ use crate::metrics::Metrics;
 use crate::plain::{self, Plain};
 use crate::proxy::Proxy;
 use crate::rate::{self, Rates};
-use crate::routes::Routes;
+use crate::routes::{Keeper, Routes};
 use crate::sessions::Sessions;
 use crate::ticketer::Ticketer;
 use crate::tunnel::Tunnels;
@@ -41,6 +41,9 @@ use crate::{Bound, Dependencies};
 /// Idle upstream connections that are kept, per thread: as many as browsers that load an editor at
 /// the same time would open. Each is kept for seconds only.
 const POOL_PER_THREAD: usize = 1024;
+
+/// What the key that seals the table on disk is derived for.
+const ROUTES_PURPOSE: &str = "kalpana routes";
 
 /// How long the routes and ended sessions may take to be heard before another process is relieved.
 const TAKE_OVER_LIMIT: std::time::Duration = std::time::Duration::from_secs(60);
@@ -69,7 +72,17 @@ pub async fn run(mut deps: Dependencies, shutdown: CancellationToken) -> Result<
     let server_config = listener::server_config(certs.resolver(), Arc::clone(&ticketer))?;
 
     let live = Arc::new(Live::default());
-    let routes = Arc::new(Routes::new(Arc::clone(&live), metrics.clone()));
+    let routes = Arc::new(Routes::new(
+        deps.site.clone(),
+        Arc::clone(&live),
+        metrics.clone(),
+    ));
+    let keeper = Keeper::new(
+        deps.site.gateway_dir().join("routes.sealed"),
+        keys.derive(ROUTES_PURPOSE),
+        Arc::clone(&deps.clock),
+    );
+    keeper.recall(&routes);
     let sessions = Arc::new(Sessions::new(
         Arc::clone(&live),
         metrics.clone(),
@@ -96,6 +109,7 @@ pub async fn run(mut deps: Dependencies, shutdown: CancellationToken) -> Result<
             certs.keep(drained.clone()),
             follow_routes(&deps, &routes, &drained),
             follow_sessions(&deps, &sessions, &drained),
+            keeper.keep(&routes, &drained, &deps.left),
             sweep(&rates, &drained),
             sessions.sharing().watch(&drained),
         );
@@ -370,13 +384,22 @@ fn reader() -> String {
     format!("gateway-{:08x}", rand::random::<u32>())
 }
 
+/// Waits until there is something to judge by. What was kept on disk will do for routes.
+async fn both_known(routes: &Routes, sessions: &Sessions) {
+    if routes.is_known() {
+        let _ = sessions.heard().wait_for(|heard| *heard).await;
+    } else {
+        both_heard(routes, sessions).await;
+    }
+}
+
 async fn both_heard(routes: &Routes, sessions: &Sessions) {
     let (mut routes, mut sessions) = (routes.heard(), sessions.heard());
     let _ = routes.wait_for(|heard| *heard).await;
     let _ = sessions.wait_for(|heard| *heard).await;
 }
 
-/// Says that workspaces can be served once both feeds were heard, and that they cannot any more
+/// Says that workspaces can be served once there is something to judge by, and that they cannot any more
 /// when the gateway stops.
 async fn tell_ready(
     ready: &watch::Sender<bool>,
@@ -386,7 +409,7 @@ async fn tell_ready(
 ) {
     tokio::select! {
         () = ending.begun() => return,
-        () = both_heard(routes, sessions) => {}
+        () = both_known(routes, sessions) => {}
     }
     ready.send_replace(true);
     ending.begun().await;

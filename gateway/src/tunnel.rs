@@ -205,7 +205,10 @@ impl Tunnels {
         request.forwarded = Some(Instant::now());
         let target = routes::bridge_target(permit.surface());
         let now = self.judge.clock.now();
-        let workspace = match permit.bridge().connect(target, now, CONNECT_LIMIT).await {
+        let Some(bridge) = permit.route().bridge(&self.judge.site) else {
+            return Outcome::Refused(Reply::Internal, "internal");
+        };
+        let workspace = match bridge.connect(target, now, CONNECT_LIMIT).await {
             Ok(workspace) => workspace,
             Err(error) => {
                 let reply = self.judge.explain_unreachable(Some(&error), address);

@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use kalpana_bridge_client::{Bridge, ConnectError};
+use kalpana_bridge_client::ConnectError;
 use kalpana_config::Site;
 use kalpana_domain::address::Surface;
 use kalpana_domain::clock::Clock;
@@ -25,7 +25,7 @@ use tokio::net::UnixStream;
 use crate::authorize::Permit;
 use crate::live::{Handle, Upstreams};
 use crate::request::DialFailure;
-use crate::routes;
+use crate::routes::{self, Route};
 
 /// Longest wait for the bridge's answer to a preamble. The bridge may be waiting for the editor.
 pub const CONNECT_LIMIT: Duration = Duration::from_secs(10);
@@ -40,6 +40,7 @@ const WEB_CONNECT_LIMIT: Duration = Duration::from_secs(5);
 /// Makes peers.
 pub struct Upstream {
     web_socket: String,
+    site: Arc<Site>,
     clock: Arc<dyn Clock>,
     upstreams: Arc<Upstreams>,
 }
@@ -49,6 +50,7 @@ impl Upstream {
     pub fn new(site: &Site, clock: Arc<dyn Clock>, upstreams: Arc<Upstreams>) -> Self {
         Self {
             web_socket: site.web_socket().to_string_lossy().into_owned(),
+            site: Arc::new(site.clone()),
             clock,
             upstreams,
         }
@@ -73,10 +75,12 @@ impl Upstream {
     /// # Errors
     /// Pingora's, when the socket's path is none.
     pub fn workspace(&self, permit: &Permit, failure: &DialFailure) -> Result<Box<HttpPeer>> {
-        let bridge = permit.bridge();
-        let path = bridge.socket.to_string_lossy();
-        let mut peer = HttpPeer::new_uds(&path, false, String::new())?;
-        peer.group_key = group(bridge.generation, permit.surface());
+        let route = permit.route();
+        let Some(socket) = route.socket(&self.site) else {
+            return Error::e_explain(ErrorType::InternalError, "a permit to what does not run");
+        };
+        let mut peer = HttpPeer::new_uds(&socket.to_string_lossy(), false, String::new())?;
+        peer.group_key = group(route.generation.0, permit.surface());
         let opening = Arc::new(Opening {
             upstreams: Arc::clone(&self.upstreams),
             opened: OnceLock::new(),
@@ -84,7 +88,8 @@ impl Upstream {
         peer.options.idle_timeout = Some(IDLE_LIMIT);
         peer.options.tracer = Some(Tracer(Box::new(Trace(Arc::clone(&opening)))));
         peer.options.custom_l4 = Some(Arc::new(Dialer {
-            bridge: bridge.clone(),
+            route: Arc::clone(route),
+            site: Arc::clone(&self.site),
             target: routes::bridge_target(permit.surface()),
             clock: Arc::clone(&self.clock),
             failure: Arc::clone(failure),
@@ -111,7 +116,8 @@ fn group(generation: u64, surface: Surface) -> u64 {
 
 /// Connects to a bridge and has it open the target.
 struct Dialer {
-    bridge: Bridge,
+    route: Arc<Route>,
+    site: Arc<Site>,
     target: BridgeTarget,
     clock: Arc<dyn Clock>,
     failure: DialFailure,
@@ -122,7 +128,7 @@ impl fmt::Debug for Dialer {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("Dialer")
-            .field("workspace", &self.bridge.workspace)
+            .field("workspace", &self.route.workspace)
             .field("target", &self.target)
             .finish_non_exhaustive()
     }
@@ -131,8 +137,10 @@ impl fmt::Debug for Dialer {
 #[async_trait]
 impl Connect for Dialer {
     async fn connect(&self, _address: &SocketAddr) -> Result<Stream> {
-        let connected = self
-            .bridge
+        let Some(bridge) = self.route.bridge(&self.site) else {
+            return Error::e_explain(ErrorType::InternalError, "a permit to what does not run");
+        };
+        let connected = bridge
             .connect(self.target, self.clock.now(), CONNECT_LIMIT)
             .await;
         let stream = match connected {
@@ -142,7 +150,7 @@ impl Connect for Dialer {
                     ConnectError::Timeout => ErrorType::ConnectTimedout,
                     _ => ErrorType::ConnectRefused,
                 };
-                let text = format!("cannot reach workspace {}: {error}", self.bridge.workspace);
+                let text = format!("cannot reach workspace {}: {error}", bridge.workspace);
                 *self.failure.lock().expect("no holder panics") = Some(error);
                 return Error::e_explain(kind, text);
             }

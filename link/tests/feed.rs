@@ -20,10 +20,15 @@ impl State for Numbers {
     fn apply(&mut self, change: &u32) {
         self.0.push(*change);
     }
+
+    fn split_off(&mut self) -> Option<Self> {
+        (self.0.len() > 100).then(|| Self(self.0.drain(..100).collect()))
+    }
 }
 
 struct Recorder {
     known: Mutex<Numbers>,
+    parts: Mutex<Vec<u32>>,
     count: watch::Sender<usize>,
     snapshots: watch::Sender<usize>,
 }
@@ -32,6 +37,7 @@ impl Recorder {
     fn new() -> Arc<Self> {
         Arc::new(Self {
             known: Mutex::default(),
+            parts: Mutex::default(),
             count: watch::channel(0).0,
             snapshots: watch::channel(0).0,
         })
@@ -55,7 +61,13 @@ impl Recorder {
 impl Follow for Recorder {
     type State = Numbers;
     type Change = u32;
-    fn snapshot(&self, state: Numbers) {
+    fn part(&self, part: Numbers) -> bool {
+        self.parts.lock().unwrap().extend(part.0);
+        true
+    }
+    fn snapshot(&self, last: Numbers) {
+        let mut state = Numbers(std::mem::take(&mut *self.parts.lock().unwrap()));
+        state.0.extend(last.0);
         self.count.send_replace(state.0.len());
         *self.known.lock().unwrap() = state;
         self.snapshots.send_modify(|snapshots| *snapshots += 1);
@@ -149,6 +161,22 @@ async fn a_reader_that_was_cut_off_continues_without_a_new_snapshot() {
     site.serve();
     recorder.until_it_knows(50).await;
     assert_eq!(*recorder.known.lock().unwrap(), Numbers((1..=50).collect()));
+    assert_eq!(*recorder.snapshots.borrow(), 1);
+}
+
+#[tokio::test]
+async fn a_large_state_is_told_in_parts_and_changes_follow_it() {
+    let mut site = Site::start();
+    site.stop_serving().await;
+    site.publisher = Publisher::new(Numbers((0..1050).collect()));
+    site.serve();
+    let recorder = Recorder::new();
+    site.follow(&recorder);
+    recorder.until_it_knows(1050).await;
+    site.publisher.publish(1050);
+    recorder.until_it_knows(1051).await;
+    let all = Numbers((0..=1050).collect());
+    assert_eq!(*recorder.known.lock().unwrap(), all);
     assert_eq!(*recorder.snapshots.borrow(), 1);
 }
 

@@ -16,9 +16,12 @@ use serde::{Serialize, Serializer};
 use crate::keys::NodeKey;
 use crate::launch::RunDirectories;
 
-/// Every route, by workspace.
+/// Routes told in one line at most: a few megabytes.
+const ROUTES_PER_LINE: usize = 10_000;
+
+/// Every route, by workspace. A copy shares the routes.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct RouteTable(BTreeMap<String, Route>);
+pub(crate) struct RouteTable(BTreeMap<String, Arc<Route>>);
 
 impl State for RouteTable {
     type Change = RouteChange;
@@ -26,12 +29,21 @@ impl State for RouteTable {
     fn apply(&mut self, change: &RouteChange) {
         match change {
             RouteChange::Upsert { route } => {
-                self.0.insert(route.workspace.clone(), route.clone());
+                self.0
+                    .insert(route.workspace.clone(), Arc::new(route.clone()));
             }
             RouteChange::Remove { workspace } => {
                 self.0.remove(workspace);
             }
         }
+    }
+
+    fn split_off(&mut self) -> Option<Self> {
+        if self.0.len() <= ROUTES_PER_LINE {
+            return None;
+        }
+        let part = (0..ROUTES_PER_LINE).map_while(|_| self.0.pop_first());
+        Some(Self(part.collect()))
     }
 }
 
@@ -213,7 +225,11 @@ impl Feeds {
     /// Returns the route published for a workspace.
     #[cfg(test)]
     pub(crate) fn published(&self, workspace: WorkspaceId) -> Option<Route> {
-        self.routes.state().0.remove(workspace.as_str())
+        let routes = self.routes.state();
+        routes
+            .0
+            .get(workspace.as_str())
+            .map(|route| (**route).clone())
     }
 }
 

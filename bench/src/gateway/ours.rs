@@ -1,10 +1,11 @@
 //! Our gateway: the `kalpana` executable in a process of its own, and the two feeds that it
 //! follows, which this process publishes in the place of orchestrator and web.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
@@ -43,8 +44,11 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// reader may be behind.
 const BATCH: usize = 500;
 
+/// Routes told in one line at most, as the orchestrator does.
+const ROUTES_PER_LINE: usize = 10_000;
+
 #[derive(Debug, Clone, Default)]
-struct RouteTable(HashMap<String, Route>);
+struct RouteTable(BTreeMap<String, Arc<Route>>);
 
 impl Serialize for RouteTable {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -58,12 +62,21 @@ impl State for RouteTable {
     fn apply(&mut self, change: &RouteChange) {
         match change {
             RouteChange::Upsert { route } => {
-                self.0.insert(route.workspace.clone(), route.clone());
+                self.0
+                    .insert(route.workspace.clone(), Arc::new(route.clone()));
             }
             RouteChange::Remove { workspace } => {
                 self.0.remove(workspace);
             }
         }
+    }
+
+    fn split_off(&mut self) -> Option<Self> {
+        if self.0.len() <= ROUTES_PER_LINE {
+            return None;
+        }
+        let part = (0..ROUTES_PER_LINE).map_while(|_| self.0.pop_first());
+        Some(Self(part.collect()))
     }
 }
 
@@ -115,9 +128,18 @@ impl Ours {
             }
             Ok(())
         };
-        for path in [&site.data_dir, &site.run_dir, &site.workspaces_run_dir()] {
+        for path in [&site.data_dir, &site.run_dir] {
             std::fs::create_dir_all(path)?;
             own(path)?;
+        }
+        let in_place = site.workspaces_run_dir();
+        match &sockets {
+            // They are found where this site's are.
+            Some(elsewhere) => std::os::unix::fs::symlink(elsewhere, &in_place)?,
+            None => {
+                std::fs::create_dir_all(&in_place)?;
+                own(&in_place)?;
+            }
         }
         // Keys must be their reader's own.
         let copy = |from: &Path, name: &str| -> anyhow::Result<PathBuf> {
@@ -145,7 +167,7 @@ impl Ours {
             tokio::spawn(kalpana_link::server::serve(listener, router, feeds.clone()));
             Ok(())
         };
-        let sockets = sockets.unwrap_or_else(|| site.workspaces_run_dir());
+        let sockets = in_place;
         let routes = Publisher::new(RouteTable::default());
         for number in 0..count {
             routes.publish(upsert(&sockets, number));

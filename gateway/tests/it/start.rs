@@ -13,6 +13,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_util::sync::CancellationToken;
 
 use crate::bridge::Bridge;
+use crate::client::{get, text};
 use crate::upgrade;
 use crate::world::{MINE, World, patient};
 
@@ -85,4 +86,39 @@ async fn the_gateway_drains_and_then_ends() {
     patient(gateway).await.unwrap().unwrap();
     assert!(TcpStream::connect(world.bound.tls).await.is_err());
     assert_eq!(world.metric("kalpana_gateway_connections", ""), 0.0);
+}
+
+#[tokio::test]
+async fn workspaces_are_served_after_a_restart_while_the_orchestrator_is_away() {
+    let mut world = World::start().await;
+    let _bridge = Bridge::start(&world, MINE, 1);
+    world.run_mine().await;
+    let session = world.sign_in(MINE, 1).await;
+    world.orchestrator.cancel();
+    world.restart().await;
+    let host = world.host(MINE);
+    let answer = world.send(get(&host, "/hello", &session)).await;
+    assert_eq!(answer.status(), 200, "{}", text(&answer));
+
+    // What ended meanwhile stays ended: that is heard of web.
+    world.revoke(world.session).await;
+    let answer = world.send(get(&host, "/hello", &session)).await;
+    assert_eq!(answer.status(), 401, "{}", text(&answer));
+}
+
+#[tokio::test]
+async fn nothing_is_served_from_a_table_that_was_tampered_with() {
+    let mut world = World::start().await;
+    let _bridge = Bridge::start(&world, MINE, 1);
+    world.run_mine().await;
+    let session = world.sign_in(MINE, 1).await;
+    let kept = world.site.gateway_dir().join("routes.sealed");
+    world.orchestrator.cancel();
+    world.restart().await;
+    let mut table = std::fs::read(&kept).unwrap();
+    *table.last_mut().unwrap() ^= 1;
+    std::fs::write(&kept, table).unwrap();
+    world.restart_unready().await;
+    let answer = world.send(get(&world.host(MINE), "/hello", &session)).await;
+    assert_eq!(answer.status(), 503, "{}", text(&answer));
 }

@@ -109,6 +109,8 @@ pub(crate) struct World {
     pub(crate) routes: Publisher<RouteTable>,
     pub(crate) sessions: Publisher<SessionTable>,
     pub(crate) signer: TicketSigner,
+    /// Cancelled when the orchestrator goes away.
+    pub(crate) orchestrator: CancellationToken,
     others: CancellationToken,
     _directory: tempfile::TempDir,
 }
@@ -133,15 +135,12 @@ impl World {
         let clock = Arc::new(ManualClock::new(SystemClock.now()));
         let token = InternalToken::generate();
         let others = CancellationToken::new();
-        let listen = |path: &std::path::Path, router: Router| {
+        let serve = |path: &std::path::Path, router: Router, until: &CancellationToken| {
             let policy = PeerPolicy::same_user(Some(token.clone()));
             let listener = Listener::bind(path, 0o600, policy).unwrap();
-            tokio::spawn(kalpana_link::server::serve(
-                listener,
-                router,
-                others.clone(),
-            ));
+            tokio::spawn(kalpana_link::server::serve(listener, router, until.clone()));
         };
+        let listen = |path: &std::path::Path, router| serve(path, router, &others);
 
         let signer = TicketSigner::load_or_create(&directory.path().join("ticket.key")).unwrap();
         let routes = Publisher::new(RouteTable(Vec::new()));
@@ -153,8 +152,9 @@ impl World {
                 ports: Vec::new(),
             },
         }));
-        let orchestrator = Router::new().nest("/v1/routes", routes.router());
-        listen(&site.orchestrator_socket(), orchestrator);
+        let orchestrator = others.child_token();
+        let feed = Router::new().nest("/v1/routes", routes.router());
+        serve(&site.orchestrator_socket(), feed, &orchestrator);
         if options.session_feed {
             let internal = Router::new().nest("/v1/sessions", sessions.router());
             listen(&site.web_internal_socket(), internal);
@@ -207,9 +207,47 @@ impl World {
             routes,
             sessions,
             signer,
+            orchestrator,
             others,
             _directory: directory,
         }
+    }
+
+    /// Ends the gateway and starts another in its place; returns when it can serve.
+    pub(crate) async fn restart(&mut self) {
+        let mut is_ready = self.restart_unready().await;
+        patient(is_ready.wait_for(|ready| *ready)).await.unwrap();
+    }
+
+    /// The same, but returns as soon as it listens.
+    pub(crate) async fn restart_unready(&mut self) -> watch::Receiver<bool> {
+        self.shutdown.cancel();
+        let ended = self.gateway.take().expect("it runs");
+        patient(ended).await.unwrap().unwrap();
+        self.registry = Registry::new();
+        self.shutdown = CancellationToken::new();
+        let (ready, is_ready) = watch::channel(false);
+        let (bound, mut is_bound) = watch::channel(None);
+        let dependencies = Dependencies {
+            site: self.site.clone(),
+            config: self.config.gateway.clone(),
+            certs: self.config.certs.clone(),
+            peers: GatewayPeers {
+                token: Some(self.token.clone()),
+            },
+            registry: self.registry.clone(),
+            clock: Arc::clone(&self.clock) as _,
+            inherited: Vec::new(),
+            takes_over: false,
+            left: CancellationToken::new(),
+            ready,
+            bound,
+        };
+        let run = kalpana_gateway::run(dependencies, self.shutdown.clone());
+        self.gateway = Some(tokio::spawn(run));
+        let bound = patient(is_bound.wait_for(Option::is_some)).await;
+        self.bound = bound.unwrap().unwrap();
+        is_ready
     }
 
     /// Starts another gateway, which takes over; returns when it serves. It ends when the token's

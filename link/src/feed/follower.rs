@@ -24,8 +24,14 @@ pub trait Follow: Send + Sync {
     /// One change.
     type Change: DeserializeOwned + Send;
 
-    /// Replaces all that was known.
+    /// Replaces all that was known, by this and the parts heard since the line is up.
     fn snapshot(&self, state: Self::State);
+
+    /// Takes a part of the snapshot that is still to come. Returns whether it could: only who
+    /// follows a feed of many things reads it in parts.
+    fn part(&self, _part: Self::State) -> bool {
+        false
+    }
 
     /// Makes one change.
     fn change(&self, change: Self::Change);
@@ -142,6 +148,14 @@ fn apply<F: Follow>(
     line: Line<F::State, F::Change>,
 ) -> Result<bool, CallError> {
     match line {
+        Line::Part { state } => {
+            // Until the whole was heard, what we know is of no one moment.
+            place.epoch = None;
+            match follower.part(state) {
+                true => Ok(false),
+                false => Err(client.unavailable("a feed that comes in parts")),
+            }
+        }
         Line::Snapshot { seq, epoch, state } => {
             follower.snapshot(state);
             *place = Place {

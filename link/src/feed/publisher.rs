@@ -20,8 +20,9 @@ use tokio_util::sync::CancellationToken;
 use crate::server::Stopping;
 
 /// Changes kept for readers that were away for a moment, and the most that a slow reader may be
-/// behind before it gets a fresh snapshot instead.
-const BACKLOG: usize = 1024;
+/// behind before it gets a fresh snapshot instead: more than are published while a million routes
+/// are told, at a thousand changes a second.
+const BACKLOG: usize = 16_384;
 
 /// Something that can be published: a whole, and how a change alters it.
 pub trait State: Clone + Serialize + Send + Sync + 'static {
@@ -30,6 +31,11 @@ pub trait State: Clone + Serialize + Send + Sync + 'static {
 
     /// Makes the change.
     fn apply(&mut self, change: &Self::Change);
+
+    /// Takes a part out of a whole that is too much for one line. `None` when what is left fits.
+    fn split_off(&mut self) -> Option<Self> {
+        None
+    }
 }
 
 /// Publishes a state and its changes. Clones publish the same.
@@ -170,33 +176,37 @@ impl<S: State> Publisher<S> {
         self.shared.inner.lock().expect("no holder panics")
     }
 
-    fn connect(&self, wanted: &Wanted) -> (Vec<Bytes>, u64, broadcast::Receiver<(u64, Bytes)>) {
+    fn connect(&self, wanted: &Wanted) -> Tail<S> {
         let mut inner = self.lock();
         let reader = inner.readers.entry(wanted.reader.clone()).or_default();
         reader.connections += 1;
         let continues = wanted.epoch == Some(self.shared.epoch);
         let oldest = inner.backlog.front().map_or(inner.seq + 1, |(seq, _)| *seq);
         let first = match wanted.from {
-            Some(from) if continues && from <= inner.seq && from + 1 >= oldest => inner
-                .backlog
-                .iter()
-                .filter(|(seq, _)| *seq > from)
-                .map(|(_, line)| line.clone())
-                .collect(),
-            _ => vec![self.snapshot(&inner)],
+            Some(from) if continues && from <= inner.seq && from + 1 >= oldest => {
+                let missed = inner.backlog.iter().filter(|(seq, _)| *seq > from);
+                Ahead::Lines(missed.map(|(_, line)| line.clone()).collect())
+            }
+            _ => Ahead::Snapshot(inner.state.clone()),
         };
         // Subscribed under the lock: nothing published falls between.
-        (first, inner.seq, self.shared.lines.subscribe())
+        Tail {
+            ahead: first,
+            epoch: self.shared.epoch,
+            seq: inner.seq,
+            lines: self.shared.lines.subscribe(),
+        }
     }
 
     /// Returns a snapshot and all that is published after it.
-    fn start_over(&self) -> (Bytes, u64, broadcast::Receiver<(u64, Bytes)>) {
+    fn start_over(&self) -> Tail<S> {
         let inner = self.lock();
-        (
-            self.snapshot(&inner),
-            inner.seq,
-            self.shared.lines.subscribe(),
-        )
+        Tail {
+            ahead: Ahead::Snapshot(inner.state.clone()),
+            epoch: self.shared.epoch,
+            seq: inner.seq,
+            lines: self.shared.lines.subscribe(),
+        }
     }
 
     fn disconnect(&self, reader: &str) {
@@ -210,14 +220,42 @@ impl<S: State> Publisher<S> {
         drop(inner);
         self.shared.readers_changed.send_modify(|count| *count += 1);
     }
+}
 
-    fn snapshot(&self, inner: &Inner<S>) -> Bytes {
-        let state = inner.state.clone();
-        to_line::<S>(&Line::Snapshot {
-            seq: inner.seq,
-            epoch: self.shared.epoch,
-            state,
-        })
+/// What a reader has still to hear.
+struct Tail<S> {
+    /// Before anything new.
+    ahead: Ahead<S>,
+    epoch: u64,
+    /// The place in line of the last line that was sent, or is ahead.
+    seq: u64,
+    /// What is published after that.
+    lines: broadcast::Receiver<(u64, Bytes)>,
+}
+
+/// Written out only as it is sent: a reader that is slow, or goes, costs no more than it takes.
+enum Ahead<S> {
+    Lines(VecDeque<Bytes>),
+    Snapshot(S),
+}
+
+impl<S: State> Tail<S> {
+    /// Returns a line that was ahead.
+    fn next_ahead(&mut self) -> Option<Bytes> {
+        let (line, is_last) = match &mut self.ahead {
+            Ahead::Lines(lines) => return lines.pop_front(),
+            Ahead::Snapshot(state) => match state.split_off() {
+                Some(part) => (to_line::<S>(&Line::Part { state: part }), false),
+                None => {
+                    let (seq, epoch, state) = (self.seq, self.epoch, state.clone());
+                    (to_line::<S>(&Line::Snapshot { seq, epoch, state }), true)
+                }
+            },
+        };
+        if is_last {
+            self.ahead = Ahead::Lines(VecDeque::new());
+        }
+        Some(line)
     }
 }
 
@@ -251,41 +289,38 @@ async fn subscribe<S: State>(
         )
             .into_response();
     }
-    let (first, seq, lines) = publisher.connect(&wanted);
+    let tail = publisher.connect(&wanted);
     let connected = Connected {
         publisher,
         reader: wanted.reader,
     };
-    let state = (connected, VecDeque::from(first), seq, lines);
     let stream =
-        futures_util::stream::unfold(state, |(connected, mut queue, mut seq, mut lines)| {
-            async move {
-                if let Some(line) = queue.pop_front() {
-                    return Some((
-                        Ok::<_, std::convert::Infallible>(line),
-                        (connected, queue, seq, lines),
-                    ));
-                }
-                let line = match tokio::time::timeout(HEARTBEAT, lines.recv()).await {
-                    Ok(Ok((next, line))) => {
-                        seq = next;
-                        line
-                    }
-                    Ok(Err(broadcast::error::RecvError::Lagged(_))) => {
-                        // Too slow for the queue: start over from now.
-                        let fresh = connected.publisher.start_over();
-                        (seq, lines) = (fresh.1, fresh.2);
-                        fresh.0
-                    }
-                    Ok(Err(broadcast::error::RecvError::Closed)) => return None,
-                    Err(_) => to_line::<S>(&Line::Heartbeat { seq }),
-                };
-                Some((Ok(line), (connected, queue, seq, lines)))
-            }
+        futures_util::stream::unfold((connected, tail), |(connected, mut tail)| async move {
+            let line = next_line(&connected.publisher, &mut tail).await?;
+            Some((Ok::<_, std::convert::Infallible>(line), (connected, tail)))
         });
     // Without a server of ours around it nothing ever asks to stop.
     let stopping = stopping.map_or_else(CancellationToken::new, |Extension(Stopping(token))| token);
     Body::from_stream(stream.take_until(stopping.cancelled_owned())).into_response()
+}
+
+async fn next_line<S: State>(publisher: &Publisher<S>, tail: &mut Tail<S>) -> Option<Bytes> {
+    if let Some(line) = tail.next_ahead() {
+        return Some(line);
+    }
+    match tokio::time::timeout(HEARTBEAT, tail.lines.recv()).await {
+        Ok(Ok((seq, line))) => {
+            tail.seq = seq;
+            Some(line)
+        }
+        Ok(Err(broadcast::error::RecvError::Lagged(_))) => {
+            // Too slow for the queue: start over from now.
+            *tail = publisher.start_over();
+            tail.next_ahead()
+        }
+        Ok(Err(broadcast::error::RecvError::Closed)) => None,
+        Err(_) => Some(to_line::<S>(&Line::Heartbeat { seq: tail.seq })),
+    }
 }
 
 async fn acknowledge<S: State>(
