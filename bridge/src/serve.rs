@@ -10,6 +10,7 @@ mod editor;
 mod events;
 mod forward;
 mod link;
+mod listening;
 mod nonces;
 mod prepare;
 mod rpc;

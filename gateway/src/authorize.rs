@@ -454,8 +454,8 @@ mod tests {
     fn the_owner_is_told_why_a_workspace_does_not_answer() {
         let stopped = decide(|c| route(c).target = Target::Stopped);
         assert_eq!(stopped, "not running Stopped");
-        let starting = decide(|c| route(c).target = Target::Starting);
-        assert_eq!(starting, "not running Starting");
+        let starting = decide(|c| route(c).target = Target::Starting { step: None });
+        assert_eq!(starting, "not running Starting { step: None }");
     }
 
     const GUEST: UserId = UserId::from_bytes([7; 16]);

@@ -277,7 +277,7 @@ impl Judge {
     fn not_running(&self, address: WorkspaceAddress, target: &Target) -> Reply {
         let control = self.control_page(address);
         match target {
-            Target::Starting => Reply::Starting,
+            Target::Starting { step } => Reply::Starting { step: step.clone() },
             Target::Stopping => Reply::Stopping { control },
             Target::Failed { message } => Reply::Failed {
                 reason: message.to_string(),
@@ -291,15 +291,28 @@ impl Judge {
         format!("{}/workspace/{}", self.site.base_url(), address.workspace)
     }
 
-    /// Says what it means that a workspace could not be reached.
+    /// Says what it means that a workspace could not be reached. Which other ports are open there is
+    /// for the owner to know.
     pub fn explain_unreachable(
         &self,
         failure: Option<&ConnectError>,
         address: WorkspaceAddress,
+        is_owner: bool,
     ) -> Reply {
         match (failure, address.surface) {
-            (Some(ConnectError::Refused { .. }), Surface::Port(port)) => Reply::PortClosed { port },
-            (Some(ConnectError::NotReady), _) => Reply::Starting,
+            (Some(ConnectError::Refused { listening, .. }), Surface::Port(port)) => {
+                let listening = listening.iter().filter(|_| is_owner);
+                let url = |port| {
+                    let surface = Surface::Port(port);
+                    let address = WorkspaceAddress { surface, ..address };
+                    (port, self.site.workspace_url(&address.to_string()))
+                };
+                Reply::PortClosed {
+                    port,
+                    listening: listening.map(url).collect(),
+                }
+            }
+            (Some(ConnectError::NotReady), _) => Reply::Starting { step: None },
             (Some(ConnectError::Timeout), _) => Reply::WorkspaceSilent,
             _ => Reply::WorkspaceUnreachable {
                 control: self.control_page(address),

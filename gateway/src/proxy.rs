@@ -75,7 +75,9 @@ impl Proxy {
                     if failure.is_none() && matches!(error.etype(), ErrorType::ReadTimedout) {
                         Reply::WorkspaceSilent
                     } else {
-                        self.judge.explain_unreachable(failure.as_ref(), address)
+                        let is_owner = request.is_owners();
+                        self.judge
+                            .explain_unreachable(failure.as_ref(), address, is_owner)
                     }
                 }
                 Kind::App | Kind::Unknown => Reply::ControlPlaneAway,

@@ -98,6 +98,12 @@ impl RequestContext {
             status: None,
         }
     }
+
+    /// Tells whether it was let in as its workspace's owner's.
+    pub fn is_owners(&self) -> bool {
+        let permit = self.permit.as_ref();
+        permit.is_some_and(|permit| permit.visit().is_owners())
+    }
 }
 
 impl Default for RequestContext {

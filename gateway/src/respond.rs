@@ -4,12 +4,16 @@
 //! same status and code. What a client must not learn, such as whether a workspace exists, is not
 //! in a reply to begin with.
 
+mod page;
+mod words;
+
 use http::HeaderName;
 use http::header::{
     CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION,
     REFERRER_POLICY, RETRY_AFTER, SET_COOKIE, VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use kalpana_auth::cookie::Cookie;
+use kalpana_protocol::routes::Step;
 use pingora_core::Result;
 use pingora_http::ResponseHeader;
 use serde_json::json;
@@ -17,9 +21,7 @@ use serde_json::json;
 use crate::headers::Policies;
 use crate::rate::{self, TooMany};
 
-const LAYOUT: &str = include_str!("pages/layout.html");
-
-/// How often a page that waits looks again.
+/// When to ask again where something is about to be there. Unit: seconds.
 const REFRESH_SECONDS: u32 = 2;
 
 /// What happened to a request.
@@ -82,7 +84,10 @@ pub enum Reply {
         control: String,
     },
     /// The workspace is being started.
-    Starting,
+    Starting {
+        /// How far that is.
+        step: Option<Box<Step>>,
+    },
     /// The workspace's last start or run ended badly.
     Failed {
         /// Why, for people.
@@ -94,6 +99,8 @@ pub enum Reply {
     PortClosed {
         /// The port.
         port: u16,
+        /// Those that somebody listens on, as far as the visitor may know, and where they are.
+        listening: Vec<(u16, String)>,
     },
     /// The workspace should run, but does not answer.
     WorkspaceUnreachable {
@@ -108,15 +115,6 @@ pub enum Reply {
     NotReady,
     /// Something of ours went wrong.
     Internal,
-}
-
-/// The parts of a page.
-struct Page<'a> {
-    heading: &'a str,
-    text: String,
-    reason: Option<&'a str>,
-    action: Option<(&'a str, &'a str)>,
-    is_waiting: bool,
 }
 
 impl Reply {
@@ -140,7 +138,7 @@ impl Reply {
             Self::SharedNotRunning
             | Self::Stopped { .. }
             | Self::Stopping { .. }
-            | Self::Starting
+            | Self::Starting { .. }
             | Self::Failed { .. }
             | Self::ControlPlaneAway
             | Self::NotReady => 503,
@@ -171,151 +169,11 @@ impl Reply {
             Self::WorkspaceSilent => "workspace_silent",
             Self::Stopped { .. } => "workspace_stopped",
             Self::Stopping { .. } => "workspace_stopping",
-            Self::Starting => "workspace_starting",
+            Self::Starting { .. } => "workspace_starting",
             Self::Failed { .. } => "workspace_failed",
             Self::ControlPlaneAway => "control_plane_unavailable",
             Self::NotReady => "gateway_not_ready",
             Self::Internal => "internal",
-        }
-    }
-
-    fn page(&self) -> Page<'_> {
-        let say = |heading, text: &str| Page {
-            heading,
-            text: text.to_owned(),
-            reason: None,
-            action: None,
-            is_waiting: false,
-        };
-        let wait = |heading, text: &str| Page {
-            is_waiting: true,
-            ..say(heading, text)
-        };
-        match self {
-            Self::Redirect { .. } => say("Moving on", "This page is elsewhere."),
-            Self::Unauthenticated => say(
-                "You are not signed in here",
-                "Open this address in a browser tab to sign in, then try again.",
-            ),
-            Self::OtherOrigin => say(
-                "This request came from another site",
-                "A page of another origin tried to act in your name, so it was refused.",
-            ),
-            Self::Forbidden { request, .. } => Page {
-                action: Some(("Request access", request)),
-                ..say(
-                    "You do not have access to this address",
-                    "If there is something here, it is not shared with you, or not any more. Its \
-                     owner can let you in.",
-                )
-            },
-            Self::SharedNotRunning => say(
-                "This is not running right now",
-                "Whoever shares it with you can start it. Reload this page later.",
-            ),
-            Self::NotFound => say(
-                "There is nothing here",
-                "The address may be mistyped, or you may not have access to it.",
-            ),
-            Self::MethodNotAllowed => {
-                say("That is not possible here", "This method is not allowed.")
-            }
-            Self::Misdirected => say(
-                "This site is not served here",
-                "The address leads to this server, but the server does not know its name. Check \
-                 the domain and the port.",
-            ),
-            Self::BadRequest => say(
-                "This request makes no sense",
-                "It is not valid HTTP, or its host is not a host name.",
-            ),
-            Self::HeadTooLarge => say(
-                "This request is too large",
-                "Its headers are larger than this server accepts. Clearing this site's cookies \
-                 usually helps.",
-            ),
-            Self::BodyTooLarge => say(
-                "This request is too large",
-                "Its body is larger than this server accepts (gateway.body_limit). Send it in \
-                 parts, or ask whoever runs this site.",
-            ),
-            Self::TooManyRequests(too_many) => say(
-                "Too many requests",
-                &match too_many.what {
-                    "workspace" => format!(
-                        "This workspace is asked more often than one may be. Try again in {} s.",
-                        too_many.wait_seconds
-                    ),
-                    _ => format!(
-                        "Your address asks more often than one may. Try again in {} s.",
-                        too_many.wait_seconds
-                    ),
-                },
-            ),
-            Self::SecurityContact { .. } => say("Security contact", ""),
-            Self::RequestTimeout => say(
-                "This request took too long",
-                "It stopped half way. Check the connection, then try again.",
-            ),
-            Self::SignInFailed { retry } => Page {
-                action: Some(("Try again", retry)),
-                ..say(
-                    "Signing in to this workspace did not work",
-                    "The sign-in took too long, was used before, or was begun in another browser.",
-                )
-            },
-            Self::Stopped { control } => Page {
-                action: Some(("Start it", control)),
-                ..say(
-                    "This workspace is stopped",
-                    "Your files are kept. Start it to go on where you were.",
-                )
-            },
-            Self::Stopping { control } => Page {
-                action: Some(("Go to the workspace", control)),
-                ..wait("This workspace is stopping", "Your files are being kept.")
-            },
-            Self::Starting => wait(
-                "Your workspace is starting",
-                "This page opens it as soon as it is ready.",
-            ),
-            Self::Failed { reason, control } => Page {
-                reason: Some(reason),
-                action: Some(("See what happened", control)),
-                ..say(
-                    "This workspace could not run",
-                    "Your files are kept. You can start it again.",
-                )
-            },
-            Self::PortClosed { port } => say(
-                "Nothing listens on this port",
-                &format!(
-                    "No program in the workspace listens on port {port}. Start one that does, on \
-                     127.0.0.1 or on all addresses, then reload this page."
-                ),
-            ),
-            Self::WorkspaceUnreachable { control } => Page {
-                action: Some(("Go to the workspace", control)),
-                ..say(
-                    "This workspace does not answer",
-                    "It may have just stopped or run out of memory. Reload this page, or look at \
-                     its log.",
-                )
-            },
-            Self::WorkspaceSilent => say(
-                "This workspace took too long",
-                "It accepted the request but did not answer in time. Reload this page to try again.",
-            ),
-            Self::ControlPlaneAway => wait(
-                "Kalpana is restarting",
-                "The control plane does not answer right now. Running workspaces go on. This page \
-                 tries again by itself.",
-            ),
-            Self::NotReady => wait(
-                "Kalpana is starting",
-                "It will be ready in a moment. This page tries again by itself.",
-            ),
-            Self::Internal => say("Something went wrong", "Reload this page to try again."),
         }
     }
 
@@ -343,8 +201,18 @@ impl Reply {
                 "hint": page.text,
                 "request_id": request_id,
             });
-            if let Self::Forbidden { request, .. } = self {
-                error["request_access"] = request.as_str().into();
+            match self {
+                Self::Forbidden { request, .. } => {
+                    error["request_access"] = request.as_str().into();
+                }
+                Self::Starting { step: Some(step) } => {
+                    error["phase"] = step.phase.as_str().into();
+                    error["detail"] = step.detail.as_deref().into();
+                }
+                Self::PortClosed { listening, .. } => {
+                    error["listening"] = listening.iter().map(|(port, _)| *port).collect();
+                }
+                _ => {}
             }
             json!({ "error": error }).to_string()
         };
@@ -368,8 +236,9 @@ impl Reply {
                 .frame_ancestors()
                 .to_str()
                 .unwrap_or("frame-ancestors 'none'");
+            let script = page.script_policy();
             let policy = format!(
-                "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; {ancestors}"
+                "default-src 'none'; {script}style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; {ancestors}"
             );
             set(CONTENT_SECURITY_POLICY, &policy)?;
         }
@@ -403,86 +272,10 @@ impl Reply {
     }
 }
 
-impl Page<'_> {
-    fn render(&self, request_id: &str) -> String {
-        let refresh = if self.is_waiting {
-            format!("<meta http-equiv=\"refresh\" content=\"{REFRESH_SECONDS}\">\n")
-        } else {
-            String::new()
-        };
-        let waiting = if self.is_waiting {
-            "<div class=\"waiting\" role=\"status\" aria-label=\"Waiting\"></div>\n"
-        } else {
-            ""
-        };
-        let reason = self.reason.map_or_else(String::new, |reason| {
-            format!("<p class=\"reason\">{}</p>\n", escape(reason))
-        });
-        // The page may stand in the control plane's frame, where a link must leave the frame.
-        let action = self.action.map_or_else(String::new, |(label, href)| {
-            let (label, href) = (escape(label), escape(href));
-            format!("<a class=\"action\" href=\"{href}\" target=\"_top\">{label}</a>\n")
-        });
-        fill(
-            LAYOUT,
-            &[
-                ("refresh", &refresh),
-                ("waiting", waiting),
-                ("title", &escape(self.heading)),
-                ("heading", &escape(self.heading)),
-                ("text", &escape(&self.text)),
-                ("reason", &reason),
-                ("action", &action),
-                ("request_id", &escape(request_id)),
-            ],
-        )
-    }
-}
-
-/// Puts values in the places of a template, in one pass: a value is never looked at for places.
-fn fill(template: &str, values: &[(&str, &str)]) -> String {
-    let mut filled = String::with_capacity(template.len() + 256);
-    let mut rest = template;
-    while let Some(at) = rest.find('{') {
-        filled.push_str(&rest[..at]);
-        rest = &rest[at..];
-        let place = values.iter().find_map(|(name, value)| {
-            let after = rest[1..].strip_prefix(name)?.strip_prefix('}')?;
-            Some((*value, after))
-        });
-        match place {
-            Some((value, after)) => {
-                filled.push_str(value);
-                rest = after;
-            }
-            None => {
-                filled.push('{');
-                rest = &rest[1..];
-            }
-        }
-    }
-    filled.push_str(rest);
-    filled
-}
-
-fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            other => escaped.push(other),
-        }
-    }
-    escaped
-}
-
 #[cfg(test)]
 mod tests {
     use kalpana_config::{Config, Site};
+    use kalpana_protocol::orchestrator::PhaseName;
 
     use super::*;
 
@@ -526,12 +319,24 @@ mod tests {
             },
             Reply::Stopped { control: control() },
             Reply::Stopping { control: control() },
-            Reply::Starting,
+            Reply::Starting { step: None },
+            Reply::Starting {
+                step: Some(Box::new(Step {
+                    phase: PhaseName::Clone,
+                    detail: Some("<b>is</b> at 40%".to_owned()),
+                })),
+            },
             Reply::Failed {
                 reason: "the image <b>is</b> missing".to_owned(),
                 control: control(),
             },
-            Reply::PortClosed { port: 3000 },
+            Reply::PortClosed {
+                port: 3000,
+                listening: vec![(
+                    5173,
+                    "https://5173-abcdefghij01.kalpana.localhost/".to_owned(),
+                )],
+            },
             Reply::WorkspaceUnreachable { control: control() },
             Reply::WorkspaceSilent,
             Reply::ControlPlaneAway,
@@ -577,6 +382,7 @@ mod tests {
             assert_eq!(head.headers["content-length"], body.len().to_string());
             let policy = head.headers["content-security-policy"].to_str().unwrap();
             assert!(policy.starts_with("default-src 'none'"));
+            assert_eq!(body.contains("<script>"), policy.contains("script-src"));
         }
         insta::assert_snapshot!(write(&Reply::Stopped { control: control() }, true).1);
     }

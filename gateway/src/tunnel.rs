@@ -211,7 +211,9 @@ impl Tunnels {
         let workspace = match bridge.connect(target, now, CONNECT_LIMIT).await {
             Ok(workspace) => workspace,
             Err(error) => {
-                let reply = self.judge.explain_unreachable(Some(&error), address);
+                let reply =
+                    self.judge
+                        .explain_unreachable(Some(&error), address, request.is_owners());
                 let reason = reply.code();
                 tracing::warn!(request.id, host = request.host, "no tunnel: {error}");
                 return Outcome::Refused(reply, reason);
@@ -266,7 +268,9 @@ impl Tunnels {
                 tracing::warn!(request.id, host = request.host, "no tunnel: {error}");
                 let reply = match (error, request.kind) {
                     (OpenError::Timeout, _) => Reply::WorkspaceSilent,
-                    (_, Kind::Workspace(address)) => self.judge.explain_unreachable(None, address),
+                    (_, Kind::Workspace(address)) => {
+                        self.judge.explain_unreachable(None, address, false)
+                    }
                     _ => Reply::Internal,
                 };
                 let reason = reply.code();

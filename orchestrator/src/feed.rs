@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use kalpana_domain::id::WorkspaceId;
+use kalpana_domain::id::{Generation, WorkspaceId};
 use kalpana_domain::lifecycle::Lifecycle;
 use kalpana_domain::workspace::Workspace;
 use kalpana_link::feed::{Publisher, State};
 use kalpana_protocol::orchestrator::{PhaseStatus, Progress, ProgressChange};
 use kalpana_protocol::preamble::Audience;
-use kalpana_protocol::routes::{ConnectKey, Route, RouteChange, Target};
+use kalpana_protocol::routes::{ConnectKey, Route, RouteChange, Step, Target};
 use serde::{Serialize, Serializer};
 
 use crate::keys::NodeKey;
@@ -143,7 +143,13 @@ impl Feeds {
         if is_old_news {
             return;
         }
-        let route = self.route(row, peer_uid);
+        let mut route = self.route(row, peer_uid);
+        if let (Target::Starting { step }, Some(earlier)) = (&mut route.target, earlier)
+            && let Target::Starting { step: known } = &earlier.route.target
+            && earlier.route.generation == route.generation
+        {
+            step.clone_from(known);
+        }
         let is_new_row = earlier.is_none_or(|earlier| earlier.version != row.version);
         let is_new_route = earlier.is_none_or(|earlier| earlier.route != route);
         let state = row.lifecycle.name();
@@ -164,6 +170,22 @@ impl Feeds {
             self.progress.publish(ProgressChange::Row {
                 workspace: row.id.to_string(),
             });
+        }
+    }
+
+    /// Tells how far the start of a generation is, as long as it is under way.
+    pub(crate) fn step(&self, workspace: WorkspaceId, generation: Generation, step: Step) {
+        let mut published = self.lock();
+        let known = published.get_mut(&workspace);
+        let Some(known) = known.filter(|known| known.route.generation == generation.0) else {
+            return;
+        };
+        if let Target::Starting { step: known_step } = &mut known.route.target
+            && known_step.as_ref() != Some(&step)
+        {
+            *known_step = Some(step);
+            let route = known.route.clone();
+            self.routes.publish(RouteChange::Upsert { route });
         }
     }
 
@@ -203,7 +225,9 @@ impl Feeds {
                     key: ConnectKey(key.expose()),
                 }
             }
-            (Lifecycle::Running { .. } | Lifecycle::Starting { .. }, _) => Target::Starting,
+            (Lifecycle::Running { .. } | Lifecycle::Starting { .. }, _) => {
+                Target::Starting { step: None }
+            }
             (Lifecycle::Stopping { .. } | Lifecycle::Deleting { .. }, _) => Target::Stopping,
             (Lifecycle::Stopped, _) => Target::Stopped,
             (Lifecycle::Failed { reason, .. }, _) => Target::Failed {
@@ -241,17 +265,20 @@ pub(crate) fn socket(directory: &Path) -> String {
         .into_owned()
 }
 
+/// Feeds of a site that does not exist.
+#[cfg(test)]
+pub(crate) fn testing() -> Feeds {
+    let directories = RunDirectories::create(std::env::temp_dir(), 0, 0);
+    let directories = directories.expect("a directory for temporary files");
+    Feeds::new(Arc::new(NodeKey::from_bytes([1; 32])), directories)
+}
+
 #[cfg(test)]
 mod tests {
     use kalpana_domain::Timestamp;
 
     use super::*;
     use crate::testing::workspace;
-
-    fn feeds() -> Feeds {
-        let directories = RunDirectories::create(std::env::temp_dir(), 0, 0);
-        Feeds::new(Arc::new(NodeKey::from_bytes([1; 32])), directories.unwrap())
-    }
 
     fn running(version: u64) -> Workspace {
         let lifecycle = Lifecycle::Running {
@@ -266,11 +293,11 @@ mod tests {
 
     #[test]
     fn a_running_workspace_has_a_route_only_once_its_bridge_answered() {
-        let feeds = feeds();
+        let feeds = testing();
         feeds.row(&running(2), None);
         assert_eq!(
             feeds.published(workspace().id).unwrap().target,
-            Target::Starting
+            Target::Starting { step: None }
         );
         feeds.row(&running(2), Some(0));
         let target = feeds.published(workspace().id).unwrap().target;
@@ -281,8 +308,35 @@ mod tests {
     }
 
     #[test]
+    fn a_start_is_told_step_by_step_until_it_is_over() {
+        let feeds = testing();
+        let id = workspace().id;
+        let step = |detail: &str| Step {
+            phase: kalpana_protocol::orchestrator::PhaseName::Clone,
+            detail: Some(detail.to_owned()),
+        };
+        let starting = |detail| Target::Starting {
+            step: Some(step(detail)),
+        };
+        let generation = running(2).generation;
+        feeds.step(id, generation, step("unknown yet"));
+        assert_eq!(feeds.published(id), None);
+        feeds.row(&running(2), None);
+        feeds.step(id, generation, step("1%"));
+        assert_eq!(feeds.published(id).unwrap().target, starting("1%"));
+        feeds.step(id, Generation(generation.0 + 1), step("2%"));
+        feeds.row(&running(3), None);
+        let target = feeds.published(id).unwrap().target;
+        assert_eq!(target, starting("1%"), "kept with the next row");
+        feeds.row(&running(3), Some(0));
+        feeds.step(id, generation, step("late"));
+        let target = feeds.published(id).unwrap().target;
+        assert!(matches!(target, Target::Running { .. }), "{target:?}");
+    }
+
+    #[test]
     fn a_row_older_than_what_was_told_changes_nothing() {
-        let feeds = feeds();
+        let feeds = testing();
         let stopping = Lifecycle::Stopping {
             since: Timestamp::UNIX_EPOCH,
         };
@@ -304,7 +358,7 @@ mod tests {
 
     #[test]
     fn a_deleted_workspace_leaves_both_tables() {
-        let feeds = feeds();
+        let feeds = testing();
         feeds.row(&running(2), Some(0));
         feeds.removed(&running(3));
         assert_eq!(feeds.published(workspace().id), None);
@@ -314,7 +368,7 @@ mod tests {
 
     #[test]
     fn each_generation_has_a_key_of_its_own() {
-        let feeds = feeds();
+        let feeds = testing();
         let mut keys = Vec::new();
         for generation in [1, 2] {
             let row = Workspace {

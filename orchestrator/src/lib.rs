@@ -141,7 +141,7 @@ pub async fn run(dependencies: Dependencies, shutdown: CancellationToken) -> Res
     let uptime = Arc::new(SinceStart::new());
     let feeds = Feeds::new(Arc::clone(&keys), directories.clone());
     let board = Board::new(
-        feeds.progress.clone(),
+        feeds.clone(),
         Arc::clone(&clock),
         uptime.clone(),
         metrics.clone(),

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use kalpana_domain::clock::Clock;
 use kalpana_domain::id::{Generation, WorkspaceId};
-use kalpana_link::feed::Publisher;
 use kalpana_protocol::orchestrator::{Phase, PhaseName, PhaseStatus, Progress, ProgressChange};
+use kalpana_protocol::routes::Step;
 
-use crate::feed::ProgressTable;
+use crate::feed::Feeds;
 use crate::metrics::Metrics;
 use crate::uptime::Uptime;
 
@@ -21,7 +21,7 @@ const DETAIL_LIMIT: usize = 200;
 #[derive(Clone)]
 pub(crate) struct Board {
     starts: Arc<Mutex<HashMap<WorkspaceId, Start>>>,
-    publisher: Publisher<ProgressTable>,
+    feeds: Feeds,
     clock: Arc<dyn Clock>,
     uptime: Arc<dyn Uptime>,
     metrics: Metrics,
@@ -52,14 +52,14 @@ pub(crate) struct Standing {
 impl Board {
     /// Makes an empty board.
     pub(crate) fn new(
-        publisher: Publisher<ProgressTable>,
+        feeds: Feeds,
         clock: Arc<dyn Clock>,
         uptime: Arc<dyn Uptime>,
         metrics: Metrics,
     ) -> Self {
         Self {
             starts: Arc::default(),
-            publisher,
+            feeds,
             clock,
             uptime,
             metrics,
@@ -181,7 +181,17 @@ impl Board {
             generation: start.generation.0,
             phases: start.phases.clone(),
         };
-        self.publisher
+        let under_way = progress.phases.iter().find(|phase| {
+            let is_over = matches!(phase.status, PhaseStatus::Done | PhaseStatus::Failed);
+            !is_over
+        });
+        if let Some(phase) = under_way {
+            let (phase, detail) = (phase.name, phase.detail.clone());
+            self.feeds
+                .step(workspace, start.generation, Step { phase, detail });
+        }
+        self.feeds
+            .progress
             .publish(ProgressChange::Progress { progress });
     }
 
@@ -216,8 +226,12 @@ mod tests {
     fn board() -> (Board, Arc<ManualUptime>, WorkspaceId) {
         let uptime = Arc::new(ManualUptime::default());
         let metrics = Metrics::register(&prometheus::Registry::new()).unwrap();
-        let publisher = Publisher::new(ProgressTable::default());
-        let board = Board::new(publisher, Arc::new(SystemClock), uptime.clone(), metrics);
+        let board = Board::new(
+            crate::feed::testing(),
+            Arc::new(SystemClock),
+            uptime.clone(),
+            metrics,
+        );
         (board, uptime, WorkspaceId::parse("abcdefghij01").unwrap())
     }
 
@@ -269,7 +283,7 @@ mod tests {
         let (board, _, id) = board();
         let generation = Generation(1);
         let listed = |board: &Board| {
-            serde_json::to_value(board.publisher.state())
+            serde_json::to_value(board.feeds.progress.state())
                 .unwrap()
                 .as_array()
                 .unwrap()

@@ -7,6 +7,7 @@
 //! signed and the form that is verified cannot drift apart.
 
 mod key;
+mod listening;
 
 use std::fmt;
 use std::num::NonZeroU16;
@@ -16,12 +17,13 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::Mac as _;
 
 pub use key::{Audience, ConnectKey, InvalidKey, key_info};
+pub use listening::Listening;
 
 /// Longest preamble in bytes, its newline included.
 pub const LINE_LIMIT: usize = 512;
 
 /// Longest answer in bytes, its newline included.
-pub const ANSWER_LIMIT: usize = 64;
+pub const ANSWER_LIMIT: usize = 128;
 
 /// How far two clocks may disagree. Unit: seconds.
 pub const CLOCK_SKEW_SECONDS: u64 = 30;
@@ -211,8 +213,8 @@ pub enum Denial {
     Malformed,
     /// The editor does not answer yet.
     NotReady,
-    /// Nobody listens on the port.
-    Refused,
+    /// Nobody listens on the port, but on these.
+    Refused(Listening),
 }
 
 impl Denial {
@@ -223,7 +225,7 @@ impl Denial {
         Self::WrongGeneration,
         Self::Malformed,
         Self::NotReady,
-        Self::Refused,
+        Self::Refused(Listening::NONE),
     ];
 
     /// Returns the code on the wire.
@@ -234,7 +236,7 @@ impl Denial {
             Self::WrongGeneration => "wrong_generation",
             Self::Malformed => "malformed",
             Self::NotReady => "not_ready",
-            Self::Refused => "refused",
+            Self::Refused(_) => "refused",
         }
     }
 }
@@ -249,6 +251,9 @@ impl fmt::Display for Denial {
 pub fn answer(outcome: Result<(), Denial>) -> String {
     match outcome {
         Ok(()) => "ok\n".to_owned(),
+        Err(Denial::Refused(ports)) if !ports.is_empty() => {
+            format!("error {} {ports}\n", Denial::Refused(ports))
+        }
         Err(denial) => format!("error {denial}\n"),
     }
 }
@@ -265,6 +270,9 @@ pub fn parse_answer(line: &[u8]) -> Result<Result<(), Denial>, Malformed> {
         .strip_prefix(b"error ")
         .and_then(|rest| rest.strip_suffix(b"\n"));
     let code = code.ok_or(Malformed)?;
+    if let Some(ports) = code.strip_prefix(b"refused ") {
+        return Ok(Err(Denial::Refused(Listening::parse(ports)?)));
+    }
     let known = Denial::ALL
         .into_iter()
         .find(|denial| denial.as_str().as_bytes() == code);
@@ -444,6 +452,32 @@ mod tests {
                 Err(Malformed),
                 "{line:?}"
             );
+        }
+    }
+
+    #[test]
+    fn a_refusal_names_the_ports_that_would_not_be_refused() {
+        let ports = [1, 65_535, 3000].map(|port| NonZeroU16::new(port).unwrap());
+        let denial = Denial::Refused(ports.into_iter().collect());
+        let line = answer(Err(denial));
+        assert_eq!(line, "error refused 1,3000,65535\n");
+        assert_eq!(parse_answer(line.as_bytes()), Ok(Err(denial)));
+        let many = (10_000..10_100).filter_map(NonZeroU16::new).collect();
+        let line = answer(Err(Denial::Refused(many)));
+        assert!(line.len() <= ANSWER_LIMIT, "{line}");
+        assert!(line.ends_with("10014,10015\n"), "{line}");
+        for ports in [
+            "",
+            "0",
+            "65536",
+            "1,",
+            "1 2",
+            "+1",
+            "x",
+            "1,".repeat(40).as_str(),
+        ] {
+            let line = format!("error refused {ports}\n");
+            assert_eq!(parse_answer(line.as_bytes()), Err(Malformed), "{line:?}");
         }
     }
 

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::feed::Line;
+use crate::orchestrator::PhaseName;
 
 /// A line of the route feed.
 pub type RouteLine = Line<Vec<Route>, RouteChange>;
@@ -52,7 +53,11 @@ pub enum Target {
         key: ConnectKey,
     },
     /// It is being started.
-    Starting,
+    Starting {
+        /// How far that is, once something has been done.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        step: Option<Step>,
+    },
     /// It is being stopped.
     Stopping,
     /// It has no container.
@@ -62,6 +67,16 @@ pub enum Target {
         /// The sentence for people.
         message: String,
     },
+}
+
+/// How far a start is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    /// The phase under way; those before it are done.
+    pub phase: PhaseName,
+    /// What the workspace says it is doing, in words of its own. At most 200 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
 }
 
 /// A key that opens connections to one generation of one workspace. Never shown in logs.

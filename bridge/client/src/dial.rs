@@ -103,10 +103,12 @@ impl Bridge {
             Err(Denial::WrongGeneration) => Err(ConnectError::WrongGeneration),
             Err(Denial::Malformed) => Err(protocol("it could not read the preamble")),
             Err(Denial::NotReady) if target == Target::Editor => Err(ConnectError::NotReady),
-            Err(Denial::Refused) if let Target::Port(port) = target => {
-                Err(ConnectError::Refused { port })
+            Err(Denial::Refused(listening)) if let Target::Port(port) = target => {
+                Err(ConnectError::Refused { port, listening })
             }
-            Err(Denial::NotReady | Denial::Refused) => Err(protocol("an answer to something else")),
+            Err(Denial::NotReady | Denial::Refused(_)) => {
+                Err(protocol("an answer to something else"))
+            }
         }
     }
 
@@ -252,7 +254,10 @@ mod tests {
         use ConnectError as E;
         let of = outcome;
         assert!(
-            matches!(of(port(), b"error refused\n").await, Err(E::Refused { port }) if port.get() == 3000)
+            matches!(of(port(), b"error refused\n").await, Err(E::Refused { port, listening }) if port.get() == 3000 && listening.is_empty())
+        );
+        assert!(
+            matches!(of(port(), b"error refused 5173,8080\n").await, Err(E::Refused { listening, .. }) if listening.iter().eq([5173, 8080]))
         );
         assert!(matches!(
             of(Target::Editor, b"error not_ready\n").await,

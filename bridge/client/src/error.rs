@@ -5,6 +5,7 @@ use std::num::NonZeroU16;
 use std::path::PathBuf;
 
 use kalpana_protocol::bridge::RpcError;
+use kalpana_protocol::preamble::Listening;
 
 /// A connection did not come about.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +45,8 @@ pub enum ConnectError {
     Refused {
         /// The port.
         port: NonZeroU16,
+        /// Ports that somebody listens on.
+        listening: Listening,
     },
     /// The other side does not speak as a bridge does.
     #[error("the bridge broke the protocol: {reason}")]

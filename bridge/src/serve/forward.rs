@@ -9,7 +9,7 @@ use kalpana_protocol::preamble::{self, Denial};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UnixStream};
 
-use super::{Shared, editor};
+use super::{Shared, editor, listening};
 
 /// How long a server on the loopback may take to accept.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
@@ -43,7 +43,7 @@ pub(super) async fn port(port: NonZeroU16) -> Result<TcpStream, Denial> {
             return Ok(stream);
         }
     }
-    Err(Denial::Refused)
+    Err(Denial::Refused(listening::ports()))
 }
 
 /// Says that the way is open, and copies until both sides have finished.

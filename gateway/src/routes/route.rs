@@ -8,7 +8,7 @@ use kalpana_config::Site;
 use kalpana_domain::address::Surface;
 use kalpana_domain::id::{Generation, UserId, WorkspaceId};
 use kalpana_protocol::preamble::{Audience, ConnectKey, Target as BridgeTarget};
-use kalpana_protocol::routes::{Route as WireRoute, Target as WireTarget};
+use kalpana_protocol::routes::{Route as WireRoute, Step, Target as WireTarget};
 use serde::{Deserialize, Serialize};
 
 /// Who may reach a workspace, and where it is.
@@ -30,7 +30,10 @@ pub enum Target {
     /// Behind a bridge.
     Running(Peer),
     /// It is being started.
-    Starting,
+    Starting {
+        /// How far that is.
+        step: Option<Box<Step>>,
+    },
     /// It is being stopped.
     Stopping,
     /// It has no container.
@@ -112,7 +115,9 @@ impl Route {
                     key: ConnectKey::parse(&key.0).map_err(|_| invalid("key"))?,
                 })
             }
-            WireTarget::Starting => Target::Starting,
+            WireTarget::Starting { step } => Target::Starting {
+                step: step.map(Box::new),
+            },
             WireTarget::Stopping => Target::Stopping,
             WireTarget::Stopped => Target::Stopped,
             WireTarget::Failed { message } => Target::Failed {

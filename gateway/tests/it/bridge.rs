@@ -2,6 +2,7 @@
 //! writes down every byte it is sent.
 
 use std::io;
+use std::num::NonZeroU16;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
@@ -22,6 +23,9 @@ use crate::world::World;
 
 /// Nobody listens on this port of the stand-in.
 pub(crate) const CLOSED_PORT: u16 = 4000;
+
+/// Which it says are open when it is asked for the closed one.
+pub(crate) const OPEN_PORTS: [u16; 2] = [5173, 8080];
 
 /// What arrived over one connection.
 #[derive(Debug, Clone)]
@@ -111,7 +115,9 @@ fn admit(line: &[u8], workspace: &str, generation: u64, now: u64) -> Result<Targ
     let key = World::key(workspace, generation);
     let claims = unverified.verify(&key, workspace, generation, now)?;
     match claims.target {
-        Target::Port(port) if port.get() == CLOSED_PORT => Err(Denial::Refused),
+        Target::Port(port) if port.get() == CLOSED_PORT => Err(Denial::Refused(
+            OPEN_PORTS.into_iter().filter_map(NonZeroU16::new).collect(),
+        )),
         target => Ok(target),
     }
 }

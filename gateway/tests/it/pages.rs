@@ -1,10 +1,13 @@
 //! What the owner sees when a workspace does not answer, and everybody when we do not.
 
 use http::StatusCode;
-use kalpana_protocol::routes::Target;
+use kalpana_protocol::orchestrator::PhaseName;
+use kalpana_protocol::routes::{Step, Target};
+use kalpana_protocol::sharing::SharedPort;
 
 use crate::bridge::{Bridge, CLOSED_PORT};
 use crate::client::{Answer, code, get, navigate, text};
+use crate::sharing::shared;
 use crate::world::{MINE, Options, World};
 
 async fn page(world: &World, label: &str, path: &str, session: &str) -> Answer {
@@ -28,7 +31,7 @@ async fn the_owner_is_told_what_became_of_the_workspace() {
             "This workspace is stopped",
         ),
         (
-            Target::Starting,
+            Target::Starting { step: None },
             "workspace_starting",
             "Your workspace is starting",
         ),
@@ -45,7 +48,7 @@ async fn the_owner_is_told_what_became_of_the_workspace() {
             "no space left &amp; &lt;nothing&gt; done",
         ),
     ] {
-        let is_starting = target == Target::Starting;
+        let is_starting = matches!(target, Target::Starting { .. });
         world.route(MINE, world.user, 1, target).await;
         let answer = page(&world, MINE, "/", &session).await;
         assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
@@ -71,8 +74,64 @@ async fn a_port_without_a_listener_is_named() {
         "{}",
         text(&answer)
     );
+    assert!(
+        text(&answer).contains(&format!(
+            "href=\"https://5173-{MINE}.kalpana.localhost:8443\">5173</a>"
+        )),
+        "{}",
+        text(&answer)
+    );
     let answer = world.send(get(&world.host(&label), "/", &session)).await;
     assert_eq!(code(&answer), "port_closed");
+    let told: serde_json::Value = serde_json::from_slice(answer.body()).unwrap();
+    assert_eq!(told["error"]["listening"], serde_json::json!([5173, 8080]));
+}
+
+#[tokio::test]
+async fn which_other_ports_are_open_is_the_owners_to_know() {
+    let world = World::start().await;
+    let _bridge = Bridge::start(&world, MINE, 1);
+    world.run_mine().await;
+    world
+        .share(SharedPort {
+            port: CLOSED_PORT,
+            ..shared("public")
+        })
+        .await;
+    let label = format!("{CLOSED_PORT}-{MINE}");
+    let answer = world.send(navigate(&world.host(&label), "/")).await;
+    assert_eq!(answer.status(), StatusCode::BAD_GATEWAY);
+    assert!(!text(&answer).contains("5173"), "{}", text(&answer));
+    let answer = world.send(get(&world.host(&label), "/", "")).await;
+    let told: serde_json::Value = serde_json::from_slice(answer.body()).unwrap();
+    assert_eq!(told["error"]["listening"], serde_json::json!([]));
+}
+
+#[tokio::test]
+async fn a_start_is_shown_phase_by_phase_as_the_orchestrator_tells_it() {
+    let world = World::start().await;
+    world.run_mine().await;
+    let session = world.sign_in(MINE, 1).await;
+    let step = Step {
+        phase: PhaseName::Clone,
+        detail: Some("Receiving objects: <40%>".to_owned()),
+    };
+    let starting = Target::Starting { step: Some(step) };
+    world.route(MINE, world.user, 1, starting).await;
+    let answer = page(&world, MINE, "/", &session).await;
+    for part in [
+        "data-phase=\"boot\" data-state=\"done\"",
+        "data-phase=\"clone\" data-state=\"running\"",
+        "data-phase=\"editor\" data-state=\"pending\"",
+        "Receiving objects: &lt;40%&gt;",
+    ] {
+        assert!(text(&answer).contains(part), "{part}: {}", text(&answer));
+    }
+    // What the page asks again and again for.
+    let answer = world.send(get(&world.host(MINE), "/", &session)).await;
+    let told: serde_json::Value = serde_json::from_slice(answer.body()).unwrap();
+    assert_eq!(told["error"]["phase"], "clone");
+    assert_eq!(told["error"]["detail"], "Receiving objects: <40%>");
 }
 
 #[tokio::test]
