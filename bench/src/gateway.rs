@@ -12,8 +12,8 @@
 //! is compared is the median over rounds of the ratio ([`statistics`]).
 //!
 //! The workloads: [`small`] (W1, W2; over [`requests`] and [`http2`]), [`handshakes`] (W3),
-//! [`websockets`] (W4), [`memory`] (W5), [`routes`] (W6), [`churn`] (W7), [`latency`] (W8) and
-//! [`hostile`] (W9). [`results`] keeps what they came to, [`docs`] and [`chart`] show it.
+//! [`websockets`] (W4), [`memory`] (W5), [`routes`] (W6), [`churn`] (W7), [`latency`] (W8),
+//! [`hostile`] (W9) and [`replacement`] (W10). [`results`] keeps what they came to, [`docs`] and [`chart`] show it.
 
 mod auth;
 mod certificate;
@@ -36,6 +36,7 @@ mod options;
 mod ours;
 mod peers;
 mod process;
+mod replacement;
 mod requests;
 mod results;
 mod rounds;
@@ -121,7 +122,7 @@ async fn run(options: Options) -> anyhow::Result<()> {
 /// Runs the workloads that are wanted: first those that share running proxies, then those that
 /// start them anew.
 async fn measure(stage: &Stage, figures: &mut Vec<Figure>) -> anyhow::Result<()> {
-    use Workload::{W1, W1h2, W2, W3, W4, W5, W6, W7, W8, W9};
+    use Workload::{W1, W1h2, W2, W3, W4, W5, W6, W7, W8, W9, W10};
     let wants = |workload| stage.options.wants(workload);
     if [W1, W1h2, W2, W3, W4, W8, W9].into_iter().any(wants) {
         let targets = stage.targets().await?;
@@ -158,6 +159,9 @@ async fn measure(stage: &Stage, figures: &mut Vec<Figure>) -> anyhow::Result<()>
     }
     if wants(W7) {
         figures.extend(churn::changes(stage).await?);
+    }
+    if wants(W10) {
+        figures.extend(replacement::restart(stage).await?);
     }
     Ok(())
 }

@@ -70,15 +70,33 @@ impl Child {
     pub(crate) async fn until_listening(&mut self, address: SocketAddr) -> anyhow::Result<()> {
         let started = Instant::now();
         while TcpStream::connect(address).await.is_err() {
-            if let Some(status) = self.inner.try_wait()? {
-                bail!("{} ended: {status}; see its log", self.name);
-            }
+            self.ensure_alive()?;
             if started.elapsed() > PATIENCE {
                 bail!("{} does not listen on {address}; see its log", self.name);
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         Ok(())
+    }
+
+    /// Fails when the process has ended.
+    pub(crate) fn ensure_alive(&mut self) -> anyhow::Result<()> {
+        if let Some(status) = self.inner.try_wait()? {
+            bail!("{} ended: {status}; see its log", self.name);
+        }
+        Ok(())
+    }
+
+    /// Waits until the process has ended by itself.
+    pub(crate) async fn until_gone(mut self, patience: Duration) -> anyhow::Result<()> {
+        match tokio::time::timeout(patience, self.inner.wait()).await {
+            Ok(status) => {
+                let status = status?;
+                anyhow::ensure!(status.success(), "{} ended: {status}", self.name);
+                Ok(())
+            }
+            Err(_) => bail!("{} does not end", self.name),
+        }
     }
 
     /// Ends the process and waits until it is gone.

@@ -18,6 +18,8 @@ pub(crate) struct Head {
     pub(crate) body: usize,
     /// Whether the body comes in chunks.
     pub(crate) is_chunked: bool,
+    /// Whether the connection ends with this message.
+    pub(crate) is_last: bool,
 }
 
 /// Reads from `stream` until `buffer` begins with a whole head. `None` when the stream ends
@@ -50,9 +52,18 @@ pub(crate) async fn exchange(
     request: &[u8],
     buffer: &mut Vec<u8>,
 ) -> io::Result<u16> {
+    Ok(converse(stream, request, buffer).await?.status)
+}
+
+/// The same, but returns all of the answer's head.
+pub(crate) async fn converse(
+    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    request: &[u8],
+    buffer: &mut Vec<u8>,
+) -> io::Result<Head> {
     stream.write_all(request).await?;
     stream.flush().await?;
-    answer(stream, buffer).await
+    message(stream, buffer).await
 }
 
 /// Reads a whole answer, whose body is thrown away. Returns its status.
@@ -60,6 +71,10 @@ pub(crate) async fn answer(
     stream: &mut (impl AsyncRead + Unpin),
     buffer: &mut Vec<u8>,
 ) -> io::Result<u16> {
+    Ok(message(stream, buffer).await?.status)
+}
+
+async fn message(stream: &mut (impl AsyncRead + Unpin), buffer: &mut Vec<u8>) -> io::Result<Head> {
     buffer.clear();
     let head = read_head(stream, buffer).await?;
     let head = head.ok_or(io::ErrorKind::UnexpectedEof)?;
@@ -72,11 +87,11 @@ pub(crate) async fn answer(
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
         }
-        return Ok(head.status);
+        return Ok(head);
     }
     let rest = (head.length + head.body).saturating_sub(buffer.len());
     discard(stream, rest, buffer).await?;
-    Ok(head.status)
+    Ok(head)
 }
 
 /// Reads `rest` bytes and throws them away.
@@ -110,12 +125,15 @@ fn parse_head(bytes: &[u8]) -> Option<Head> {
         status: status.parse().unwrap_or(0),
         body: 0,
         is_chunked: false,
+        is_last: false,
     };
     for (name, value) in lines.filter_map(|line| line.split_once(':')) {
         if name.eq_ignore_ascii_case("content-length") {
             head.body = value.trim().parse().unwrap_or(0);
         } else if name.eq_ignore_ascii_case("transfer-encoding") {
             head.is_chunked = value.trim().eq_ignore_ascii_case("chunked");
+        } else if name.eq_ignore_ascii_case("connection") {
+            head.is_last = value.trim().eq_ignore_ascii_case("close");
         }
     }
     Some(head)
@@ -133,6 +151,7 @@ mod tests {
             status: 200,
             body: 3,
             is_chunked: false,
+            is_last: false,
         };
         assert_eq!(parse_head(text), Some(head));
         assert_eq!(parse_head(&text[..head.length - 1]), None);

@@ -68,6 +68,8 @@ pub(crate) enum Workload {
     W8,
     /// Clients that mean harm
     W9,
+    /// Replacing the gateway under load
+    W10,
 }
 
 impl Options {

@@ -230,6 +230,26 @@ impl Ours {
         })
     }
 
+    /// Starts another gateway in the place of the one that runs; returns once it has taken over.
+    pub(crate) async fn succeed(&self) -> anyhow::Result<Child> {
+        let mut command = self.command();
+        command.push("--upgrade".to_owned());
+        let name = format!("{}-successor", self.name);
+        let mut child = Child::start(&name, PROXY_CPU, &self.folder, &command, &[])?;
+        let readers = async {
+            // Whoever follows has applied what is at the first place.
+            while self.routes.wait_acknowledged(0, PATIENCE).await.done.len() < 2 {
+                child.ensure_alive()?;
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            anyhow::Ok(())
+        };
+        let outcome = tokio::time::timeout(PATIENCE, readers).await;
+        outcome.context("the new gateway does not follow the routes")??;
+        self.until_applied(self.publish(0)).await?;
+        Ok(child)
+    }
+
     /// Returns the command that runs the gateway. Its limits are raised, because here one address
     /// is a thousand visitors; its access log is off, as those of the peers are.
     fn command(&self) -> Vec<String> {
