@@ -286,6 +286,7 @@ mod tests {
                 workspace,
                 owner: user,
                 generation: Generation(3),
+                assets: None,
                 target: Target::Running(Bridge {
                     socket: "/run/b.sock".into(),
                     peer_uid: 0,

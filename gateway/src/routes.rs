@@ -15,6 +15,7 @@ use kalpana_protocol::preamble::{Audience, ConnectKey, Target as BridgeTarget};
 use kalpana_protocol::routes::{Route as WireRoute, RouteChange, Target as WireTarget};
 use tokio::sync::watch;
 
+use crate::assets::manifest::Digest;
 use crate::live::{Key, Live};
 use crate::metrics::Metrics;
 use crate::tunnel::control::Cut;
@@ -30,6 +31,8 @@ pub struct Route {
     pub generation: Generation,
     /// Where requests go, or why they cannot.
     pub target: Target,
+    /// The list by which its image vouches for the editor's files.
+    pub assets: Option<Digest>,
 }
 
 /// Where a workspace is.
@@ -65,11 +68,16 @@ impl Route {
     fn read(wire: WireRoute) -> Result<Self, InvalidRoute> {
         let invalid = |field| InvalidRoute { field };
         let workspace = WorkspaceId::parse(&wire.workspace).map_err(|_| invalid("workspace id"))?;
+        let assets = match &wire.target {
+            WireTarget::Running { assets, .. } => assets.as_deref().and_then(Digest::parse),
+            _ => None,
+        };
         let target = match wire.target {
             WireTarget::Running {
                 socket,
                 peer_uid,
                 key,
+                assets: _,
             } => Target::Running(Bridge {
                 socket: PathBuf::from(socket),
                 peer_uid,
@@ -88,6 +96,7 @@ impl Route {
             owner: UserId::parse(&wire.owner).map_err(|_| invalid("owner"))?,
             generation: Generation(wire.generation),
             target,
+            assets,
         })
     }
 }
@@ -277,6 +286,7 @@ mod tests {
             socket: "/run/b.sock".to_owned(),
             peer_uid: 0,
             key,
+            assets: None,
         };
         routes.change(RouteChange::Upsert {
             route: wire("abcdefghij01", running),

@@ -303,6 +303,7 @@ fn upsert(sockets: &Path, number: usize) -> RouteChange {
                 socket: socket.display().to_string(),
                 peer_uid: rustix::process::geteuid().as_raw(),
                 key: ConnectKey(fixture::connect_key(number).expose()),
+                assets: None,
             },
         },
     }
