@@ -82,7 +82,7 @@ pub async fn run(mut deps: Dependencies, shutdown: CancellationToken) -> Result<
         deps.config.requests_per_workspace,
     ));
     let judge = Arc::new(judge(
-        &deps, keys, live, &routes, &sessions, &rates, &metrics,
+        &deps, &certs, keys, live, &routes, &sessions, &rates, &metrics,
     ));
     let (assets, filler) = Assets::new(deps.config.asset_cache.0, &deps.clock, &metrics).unzip();
     let service = service(&deps, server_config, &judge, assets, metrics);
@@ -272,8 +272,13 @@ fn announce(deps: &Dependencies, tls: &TcpListener, plain: Option<&TcpListener>)
     deps.bound.send_replace(Some(bound));
 }
 
+#[expect(
+    clippy::too_many_arguments,
+    reason = "each is one thing that judging needs"
+)]
 fn judge(
     deps: &Dependencies,
+    certs: &Certs,
     keys: KeyRing,
     live: Arc<Live>,
     routes: &Arc<Routes>,
@@ -292,6 +297,8 @@ fn judge(
         used: UsedTickets::default(),
         metrics: metrics.clone(),
         clock: Arc::clone(&deps.clock),
+        certificates: certs.resolver(),
+        trusted: TrustedProxies::new(deps.config.trusted_proxies.clone()),
         rates: Arc::clone(rates),
         security_contact: deps.config.security_contact.clone(),
         limits: Limits {

@@ -15,6 +15,7 @@ mod handover;
 mod isolation;
 mod limits;
 mod malformed;
+mod misdirected;
 mod pages;
 mod sharing;
 mod sign_in;
