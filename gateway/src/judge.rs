@@ -196,13 +196,16 @@ impl Judge {
         };
         let route = self.routes.find(address.workspace);
         match authorize::authorize(&facts, proven, route, &rules) {
-            Ok(permit) => match self.rates.workspace(address.workspace) {
-                Ok(()) => {
-                    request.permit = Some(permit);
-                    Next::Forward
+            Ok(permit) => {
+                if let Err(too_many) = self.rates.user(permit.visit().right) {
+                    return Next::Answer(Reply::TooManyRequests(too_many), "rate_user");
                 }
-                Err(too_many) => Next::Answer(Reply::TooManyRequests(too_many), "rate_workspace"),
-            },
+                if let Err(too_many) = self.rates.workspace(address.workspace) {
+                    return Next::Answer(Reply::TooManyRequests(too_many), "rate_workspace");
+                }
+                request.permit = Some(permit);
+                Next::Forward
+            }
             Err(Refusal::OtherOrigin(reason)) => Next::Answer(Reply::OtherOrigin, reason),
             Err(Refusal::NotRunning { route, is_owner }) => {
                 let reply = if is_owner {

@@ -254,6 +254,10 @@ impl Reply {
                         "This workspace is asked more often than one may be. Try again in {} s.",
                         too_many.wait_seconds
                     ),
+                    "user" => format!(
+                        "You ask more often than one may. Try again in {} s.",
+                        too_many.wait_seconds
+                    ),
                     _ => format!(
                         "Your address asks more often than one may. Try again in {} s.",
                         too_many.wait_seconds

@@ -79,6 +79,7 @@ pub async fn run(mut deps: Dependencies, shutdown: CancellationToken) -> Result<
     ));
     let rates = Arc::new(Rates::new(
         deps.config.requests_per_address,
+        deps.config.requests_per_user,
         deps.config.requests_per_workspace,
     ));
     let judge = Arc::new(judge(

@@ -44,6 +44,9 @@ pub struct Gateway {
     /// Requests per second that one address (of IPv6, one /64) may make on average; ten seconds of
     /// them may come at once, more are answered 429. 0 is no limit. Default: 1000.
     pub requests_per_address: u32,
+    /// Requests per second that one person may send to workspaces on average, in the same way,
+    /// whichever addresses they come from. Default: 1000.
+    pub requests_per_user: u32,
     /// Requests per second that one workspace may be sent on average, in the same way. Default:
     /// 1000.
     pub requests_per_workspace: u32,
@@ -87,6 +90,7 @@ impl Default for Gateway {
             body_rate: ByteSize(512),
             connections_per_address: 1024,
             requests_per_address: 1000,
+            requests_per_user: 1000,
             requests_per_workspace: 1000,
             asset_cache: ByteSize(64 << 20),
             security_contact: None,
