@@ -50,12 +50,32 @@ impl Resolver {
     pub fn find(&self, server_name: Option<&str>) -> Option<Arc<CertifiedKey>> {
         let table = self.table.load();
         let table = table.as_ref()?;
-        let named = server_name.map(str::to_ascii_lowercase).and_then(|name| {
-            let parent = name.split_once('.').map(|(_, parent)| parent);
-            let wildcard = parent.and_then(|parent| table.wildcard.get(parent));
-            table.exact.get(&name).or(wildcard).cloned()
-        });
+        let named = server_name.and_then(|name| table.named(name));
         Some(named.unwrap_or_else(|| Arc::clone(&table.served.key)))
+    }
+
+    /// Tells whether a connection that was made for `server_name` is good for `host` as well:
+    /// whether they are the same, or the certificate that was shown names the host.
+    ///
+    /// Browsers use one connection for every host that its certificate names.
+    pub fn is_good_for(&self, server_name: &str, host: &str) -> bool {
+        if server_name.eq_ignore_ascii_case(host) {
+            return true;
+        }
+        let table = self.table.load();
+        let named = table.as_ref().and_then(|table| table.named(host));
+        self.find(Some(server_name))
+            .zip(named)
+            .is_some_and(|(shown, named)| Arc::ptr_eq(&shown, &named))
+    }
+}
+
+impl Table {
+    fn named(&self, name: &str) -> Option<Arc<CertifiedKey>> {
+        let name = name.to_ascii_lowercase();
+        let parent = name.split_once('.').map(|(_, parent)| parent);
+        let wildcard = parent.and_then(|parent| self.wildcard.get(parent));
+        self.exact.get(&name).or(wildcard).cloned()
     }
 }
 

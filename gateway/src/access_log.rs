@@ -58,6 +58,7 @@ pub fn write(ended: &Ended<'_>, request: &RequestContext) {
             upgraded = ended.is_upgraded,
             end = ended.end,
             denied = request.denied,
+            cache = request.cache,
             upstream_ms = request.upstream_took.map(|took| took.as_secs_f64() * 1000.0),
             tls = tls.map(|tls| tls.version),
             resumed = tls.map(|tls| tls.is_resumed),

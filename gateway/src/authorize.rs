@@ -277,6 +277,7 @@ mod tests {
                 workspace,
                 owner: user,
                 generation: Generation(3),
+                assets: None,
                 target: Target::Running(Peer::nowhere()),
             }),
             is_revoked: false,

@@ -12,6 +12,7 @@ use kalpana_auth::fetch;
 use kalpana_auth::ticket::UsedTickets;
 use kalpana_auth::workspace_session::{self, KeyRing};
 use kalpana_bridge_client::ConnectError;
+use kalpana_certs::Resolver;
 use kalpana_config::Site;
 use kalpana_domain::address::{Surface, WorkspaceAddress};
 use kalpana_domain::clock::Clock;
@@ -21,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use crate::authenticate;
 use crate::authorize::{self, Permit, Refusal, Rules};
 use crate::callback::{self, CallbackError, Desk};
+use crate::client::TrustedProxies;
 use crate::headers::{self, Policies};
 use crate::host::{Host, Hosts, Ports};
 use crate::limit::Limits;
@@ -59,6 +61,10 @@ pub struct Judge {
     pub clock: Arc<dyn Clock>,
     /// What a request may bring.
     pub limits: Limits,
+    /// Which certificate stands for which host.
+    pub certificates: Arc<Resolver>,
+    /// Proxies in front of us, which use their connections for whatever they are asked for.
+    pub trusted: TrustedProxies,
     /// How often requests may come.
     pub rates: Arc<Rates>,
     /// Whom to write to about a weakness of this site.
@@ -109,7 +115,11 @@ impl Judge {
         let Some(host) = headers::requested_host(&head.headers, &head.uri) else {
             return Next::Answer(Reply::BadRequest, "bad_host");
         };
-        match self.hosts.parse(host, Ports::Own) {
+        let meant = self.hosts.parse(host, Ports::Own);
+        if self.needs_other_certificate(meant, request) {
+            return Next::Answer(Reply::OtherCertificate, "other_certificate");
+        }
+        match meant {
             Host::App => {
                 request.kind = Kind::App;
                 request.host = self.site.base_host();
@@ -130,6 +140,24 @@ impl Judge {
             Host::Foreign => Next::Answer(Reply::Misdirected, "foreign_host"),
             Host::Bad => Next::Answer(Reply::BadRequest, "bad_host"),
         }
+    }
+
+    /// Tells whether a request came over a connection that was made for another name, whose
+    /// certificate does not stand for this one. Source: RFC 9110, section 15.5.20.
+    fn needs_other_certificate(&self, meant: Host, request: &RequestContext) -> bool {
+        let host = match meant {
+            Host::App => self.site.domain.clone(),
+            Host::Workspace(address) => format!("{address}.{}", self.site.workspace_domain),
+            Host::Unknown | Host::Foreign | Host::Bad => return false,
+        };
+        request.facts.as_ref().is_some_and(|facts| {
+            let is_good = |name: &str| self.certificates.is_good_for(name, &host);
+            !self.trusted.contains(facts.client.ip())
+                && facts
+                    .server_name
+                    .as_deref()
+                    .is_some_and(|name| !is_good(name))
+        })
     }
 
     fn judge_workspace(
@@ -168,13 +196,16 @@ impl Judge {
         };
         let route = self.routes.find(address.workspace);
         match authorize::authorize(&facts, proven, route, &rules) {
-            Ok(permit) => match self.rates.workspace(address.workspace) {
-                Ok(()) => {
-                    request.permit = Some(permit);
-                    Next::Forward
+            Ok(permit) => {
+                if let Err(too_many) = self.rates.user(permit.visit().right) {
+                    return Next::Answer(Reply::TooManyRequests(too_many), "rate_user");
                 }
-                Err(too_many) => Next::Answer(Reply::TooManyRequests(too_many), "rate_workspace"),
-            },
+                if let Err(too_many) = self.rates.workspace(address.workspace) {
+                    return Next::Answer(Reply::TooManyRequests(too_many), "rate_workspace");
+                }
+                request.permit = Some(permit);
+                Next::Forward
+            }
             Err(Refusal::OtherOrigin(reason)) => Next::Answer(Reply::OtherOrigin, reason),
             Err(Refusal::NotRunning { route, is_owner }) => {
                 let reply = if is_owner {

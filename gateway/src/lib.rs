@@ -13,6 +13,9 @@
 //! ways until either side ends, or until the session does and [`live`] cuts it. [`access_log`] and
 //! [`metrics`] remember it.
 //!
+//! The editor's own files are the same in all workspaces of an image: [`assets`] keeps them and gives
+//! them to who has a permit, without asking the workspace.
+//!
 //! Judging does no I/O: [`routes`], [`sessions`] and [`sharing`] are tables in memory, which two feeds keep
 //! fresh and which stay in force while their publishers are away. Until each was heard once,
 //! workspaces are not served.
@@ -24,6 +27,7 @@
 
 pub mod access_log;
 pub mod admission;
+pub mod assets;
 pub mod authenticate;
 pub mod authorize;
 pub mod callback;

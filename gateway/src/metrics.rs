@@ -24,6 +24,9 @@ pub struct Metrics {
     handshakes_failed: IntCounterVec,
     handshakes: IntCounterVec,
     tunnels_ended: IntCounterVec,
+    assets: IntCounterVec,
+    assets_filled: IntCounterVec,
+    asset_bytes: IntGauge,
 }
 
 impl Metrics {
@@ -75,7 +78,29 @@ impl Metrics {
         for end in End::ALL {
             tunnels_ended.with_label_values(&[end.as_str()]);
         }
+        let assets = counters(
+            "kalpana_gateway_assets_total",
+            "Requests for the editor's own files, by whether they were answered from memory.",
+            "cache",
+        )?;
+        for cache in ["hit", "miss"] {
+            assets.with_label_values(&[cache]);
+        }
+        let assets_filled = counters(
+            "kalpana_gateway_asset_fills_total",
+            "Files of the editor that were to be kept in memory, by what came of it.",
+            "outcome",
+        )?;
+        for outcome in ["kept", "not_listed", "unfit", "skipped", "failed"] {
+            assets_filled.with_label_values(&[outcome]);
+        }
         Ok(Self {
+            assets,
+            assets_filled,
+            asset_bytes: gauge(
+                "kalpana_gateway_asset_cache_bytes",
+                "Memory that the editor's kept files take.",
+            )?,
             requests,
             feeds,
             denied: counters(
@@ -136,6 +161,18 @@ impl Metrics {
     /// Counts a WebSocket that has ended.
     pub fn tunnel_ended(&self, end: &'static str) {
         self.tunnels_ended.with_label_values(&[end]).inc();
+    }
+
+    /// Counts a request for a file of the editor: a `hit` or a `miss`.
+    pub fn asset(&self, cache: &'static str) {
+        self.assets.with_label_values(&[cache]).inc();
+    }
+
+    /// Counts what came of fetching a file of the editor, and shows how many bytes are kept now.
+    pub fn asset_filled(&self, outcome: &'static str, bytes: u64) {
+        self.assets_filled.with_label_values(&[outcome]).inc();
+        self.asset_bytes
+            .set(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 
     /// Shows whether a feed is up.

@@ -17,6 +17,8 @@ use pingora_proxy::{FailToProxy, ProxyHttp, Session};
 use tokio::time::Instant;
 
 use crate::access_log::{self, Ended};
+use crate::assets::answer::Hit;
+use crate::assets::{Assets, Found};
 use crate::client::TrustedProxies;
 use crate::connection;
 use crate::headers::{self, Added};
@@ -36,6 +38,8 @@ pub struct Proxy {
     pub upstreams: Arc<Upstreams>,
     /// Makes peers.
     pub upstream: Upstream,
+    /// The editor's own files, where they are kept.
+    pub assets: Option<Arc<Assets>>,
     /// What `web` asks of us.
     pub token: Option<InternalToken>,
     /// Proxies in front of us whose word on the client is taken.
@@ -117,6 +121,31 @@ impl Proxy {
     }
 }
 
+impl Proxy {
+    /// Answers with a file of the editor.
+    async fn give(
+        &self,
+        session: &mut Session,
+        request: &mut RequestContext,
+        hit: Hit,
+    ) -> Result<()> {
+        let mut answer = hit.head()?;
+        self.judge
+            .policies
+            .from_workspace(&mut answer, &request.id)?;
+        let is_bare = hit.is_known || hit.asset.body.is_empty();
+        session
+            .write_response_header(Box::new(answer), is_bare)
+            .await?;
+        if !is_bare {
+            session
+                .write_response_body(Some(hit.asset.body), true)
+                .await?;
+        }
+        Ok(())
+    }
+}
+
 #[async_trait]
 impl ProxyHttp for Proxy {
     type CTX = RequestContext;
@@ -157,7 +186,22 @@ impl ProxyHttp for Proxy {
     ) -> Result<bool> {
         let head_bytes = limit::head_bytes(session.as_downstream());
         match self.judge.judge(session.req_header(), head_bytes, request) {
-            Next::Forward => Ok(false),
+            Next::Forward => {
+                let assets = self.assets.as_ref();
+                let head = session.req_header();
+                match assets.and_then(|assets| assets.look_up(&self.judge.site, head, request)) {
+                    Some(Found::Hit(hit)) => {
+                        request.cache = Some("hit");
+                        self.give(session, request, hit).await?;
+                        Ok(true)
+                    }
+                    Some(Found::Miss) => {
+                        request.cache = Some("miss");
+                        Ok(false)
+                    }
+                    None => Ok(false),
+                }
+            }
             Next::Answer(reply, reason) => {
                 if !reason.is_empty() {
                     request.denied = Some(reason);

@@ -1,4 +1,5 @@
-//! How often a visitor may ask, and how often a workspace may be asked: token buckets (GCRA).
+//! How often a visitor may ask, by address and by who they are, and how often a workspace may be
+//! asked: token buckets (GCRA).
 //!
 //! The limits are far above what people do; they keep one visitor, or one workspace that everybody
 //! looks at, from taking the gateway from all others. A bucket holds ten seconds of its rate, so
@@ -13,6 +14,7 @@ use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use kalpana_domain::id::WorkspaceId;
 use kalpana_domain::network::visitor;
+use kalpana_domain::sharing::Right;
 
 /// Seconds of its rate that a bucket holds.
 pub const WINDOW_SECONDS: u32 = 10;
@@ -23,7 +25,7 @@ pub const SWEEP: Duration = Duration::from_secs(30);
 /// Somebody asked too often.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TooMany {
-    /// What is limited: `address` or `workspace`.
+    /// What is limited: `address`, `user` or `workspace`.
     pub what: &'static str,
     /// How many requests its bucket holds.
     pub burst: u32,
@@ -35,14 +37,17 @@ pub struct TooMany {
 #[derive(Debug)]
 pub struct Rates {
     addresses: Buckets<IpAddr>,
+    users: Buckets<[u8; 16]>,
     workspaces: Buckets<u128>,
 }
 
 impl Rates {
-    /// Allows so many requests per second to each address and to each workspace; zero is no limit.
-    pub fn new(per_address: u32, per_workspace: u32) -> Self {
+    /// Allows so many requests per second to each address, to each user and to each workspace; zero
+    /// is no limit.
+    pub fn new(per_address: u32, per_user: u32, per_workspace: u32) -> Self {
         Self {
             addresses: Buckets::new("address", per_address),
+            users: Buckets::new("user", per_user),
             workspaces: Buckets::new("workspace", per_workspace),
         }
     }
@@ -58,6 +63,21 @@ impl Rates {
         }
     }
 
+    /// Counts a request of whoever has a right, whichever of their addresses it comes from and
+    /// whichever workspace it is for. A link is nobody in particular, so everybody who has it
+    /// counts by address only, as does whoever needs no right.
+    ///
+    /// # Errors
+    /// As [`Rates::client`].
+    pub fn user(&self, right: Option<Right>) -> Result<(), TooMany> {
+        match right {
+            Some(Right::Owner(user) | Right::Member(user) | Right::Organization(user)) => {
+                self.users.take(user.as_bytes())
+            }
+            Some(Right::Link(_)) | None => Ok(()),
+        }
+    }
+
     /// Counts a request to a workspace.
     ///
     /// # Errors
@@ -69,6 +89,7 @@ impl Rates {
     /// Forgets buckets that are full again.
     pub fn sweep(&self) {
         self.addresses.sweep();
+        self.users.sweep();
         self.workspaces.sweep();
     }
 }
@@ -117,6 +138,8 @@ impl<K: Hash + Eq + Clone> Buckets<K> {
 
 #[cfg(test)]
 mod tests {
+    use kalpana_domain::id::UserId;
+
     use super::*;
 
     fn address(last: u8) -> Option<IpAddr> {
@@ -125,7 +148,7 @@ mod tests {
 
     #[test]
     fn a_bucket_holds_ten_seconds_of_its_rate_for_each_address() {
-        let rates = Rates::new(1, 0);
+        let rates = Rates::new(1, 0, 0);
         for _ in 0..10 {
             assert_eq!(rates.client(address(1)), Ok(()));
         }
@@ -137,8 +160,28 @@ mod tests {
     }
 
     #[test]
+    fn a_user_is_limited_wherever_they_come_from_and_a_link_is_no_user() {
+        let rates = Rates::new(0, 1, 0);
+        let (ada, bob) = (UserId::generate(), UserId::generate());
+        for right in [Right::Owner(ada), Right::Member(ada)]
+            .iter()
+            .cycle()
+            .take(10)
+        {
+            assert_eq!(rates.user(Some(*right)), Ok(()));
+        }
+        let refused = rates.user(Some(Right::Organization(ada))).unwrap_err();
+        assert_eq!((refused.what, refused.burst), ("user", 10));
+        assert_eq!(rates.user(Some(Right::Owner(bob))), Ok(()));
+        for _ in 0..20 {
+            assert_eq!(rates.user(None), Ok(()));
+        }
+        rates.sweep();
+    }
+
+    #[test]
     fn a_workspace_is_limited_whoever_asks() {
-        let rates = Rates::new(0, 1);
+        let rates = Rates::new(0, 0, 1);
         let workspace = WorkspaceId::from_random([7; 16]);
         for _ in 0..10 {
             assert_eq!(rates.workspace(workspace), Ok(()));

@@ -71,6 +71,8 @@ pub struct RequestContext {
     pub upstream_took: Option<Duration>,
     /// Counts its body.
     pub body: Option<BodyWatch>,
+    /// Whether it was answered from memory, `hit` or `miss`, where it might have been.
+    pub cache: Option<&'static str>,
     /// Why it was refused.
     pub denied: Option<&'static str>,
     /// The status it was answered with, where Pingora did not write the answer.
@@ -94,6 +96,7 @@ impl RequestContext {
             forwarded: None,
             upstream_took: None,
             body: None,
+            cache: None,
             denied: None,
             status: None,
         }

@@ -51,6 +51,8 @@ pub enum Reply {
     NotFound,
     /// The host is not one of this site's.
     Misdirected,
+    /// The host is one of this site's, but the connection is no proof of it.
+    OtherCertificate,
     /// The request makes no sense.
     BadRequest,
     /// The request's head is too large.
@@ -126,7 +128,7 @@ impl Reply {
             Self::OtherOrigin | Self::Forbidden { .. } => 403,
             Self::NotFound => 404,
             Self::MethodNotAllowed => 405,
-            Self::Misdirected => 421,
+            Self::Misdirected | Self::OtherCertificate => 421,
             Self::BadRequest | Self::SignInFailed { .. } => 400,
             Self::HeadTooLarge => 431,
             Self::BodyTooLarge => 413,
@@ -157,6 +159,7 @@ impl Reply {
             Self::NotFound => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::Misdirected => "unknown_host",
+            Self::OtherCertificate => "misdirected",
             Self::BadRequest => "bad_request",
             Self::SignInFailed { .. } => "sign_in_failed",
             Self::HeadTooLarge => "header_too_large",
@@ -304,6 +307,7 @@ mod tests {
             Reply::SharedNotRunning,
             Reply::NotFound,
             Reply::Misdirected,
+            Reply::OtherCertificate,
             Reply::BadRequest,
             Reply::HeadTooLarge,
             Reply::BodyTooLarge,

@@ -239,6 +239,7 @@ mod tests {
             socket: "/run/b.sock".to_owned(),
             peer_uid: 0,
             key,
+            assets: None,
         };
         routes.change(RouteChange::Upsert {
             route: wire("abcdefghij01", running),

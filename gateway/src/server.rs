@@ -18,6 +18,8 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use crate::admission::Admission;
+use crate::assets::Assets;
+use crate::assets::fill::Filler;
 use crate::client::TrustedProxies;
 use crate::error::Error;
 use crate::handover::{self, Estate, Offer, Predecessor};
@@ -90,12 +92,14 @@ pub async fn run(mut deps: Dependencies, shutdown: CancellationToken) -> Result<
     ));
     let rates = Arc::new(Rates::new(
         deps.config.requests_per_address,
+        deps.config.requests_per_user,
         deps.config.requests_per_workspace,
     ));
     let judge = Arc::new(judge(
-        &deps, keys, live, &routes, &sessions, &rates, &metrics,
+        &deps, &certs, keys, live, &routes, &sessions, &rates, &metrics,
     ));
-    let service = service(&deps, server_config, &judge, metrics);
+    let (assets, filler) = Assets::new(deps.config.asset_cache.0, &deps.clock, &metrics).unzip();
+    let service = service(&deps, server_config, &judge, assets, metrics);
     let ending = Ending {
         shutdown: shutdown.clone(),
         left: deps.left.clone(),
@@ -111,6 +115,7 @@ pub async fn run(mut deps: Dependencies, shutdown: CancellationToken) -> Result<
             follow_sessions(&deps, &sessions, &drained),
             keeper.keep(&routes, &drained, &deps.left),
             sweep(&rates, &drained),
+            fill(filler, &drained),
             sessions.sharing().watch(&drained),
         );
     };
@@ -218,6 +223,7 @@ fn service(
     deps: &Dependencies,
     server_config: rustls::ServerConfig,
     judge: &Arc<Judge>,
+    assets: Option<Arc<Assets>>,
     metrics: Metrics,
 ) -> Arc<Service> {
     let deadlines = Deadlines {
@@ -239,7 +245,7 @@ fn service(
     };
     Arc::new(Service {
         acceptor: TlsAcceptor::from(Arc::new(server_config)),
-        proxy: proxy(deps, Arc::clone(judge)),
+        proxy: proxy(deps, Arc::clone(judge), assets),
         tunnels: Arc::new(tunnels),
         deadlines,
         entrance,
@@ -281,8 +287,13 @@ fn announce(deps: &Dependencies, tls: &TcpListener, plain: Option<&TcpListener>)
     deps.bound.send_replace(Some(bound));
 }
 
+#[expect(
+    clippy::too_many_arguments,
+    reason = "each is one thing that judging needs"
+)]
 fn judge(
     deps: &Dependencies,
+    certs: &Certs,
     keys: KeyRing,
     live: Arc<Live>,
     routes: &Arc<Routes>,
@@ -301,6 +312,8 @@ fn judge(
         used: UsedTickets::default(),
         metrics: metrics.clone(),
         clock: Arc::clone(&deps.clock),
+        certificates: certs.resolver(),
+        trusted: TrustedProxies::new(deps.config.trusted_proxies.clone()),
         rates: Arc::clone(rates),
         security_contact: deps.config.security_contact.clone(),
         limits: Limits {
@@ -318,12 +331,17 @@ fn judge(
     }
 }
 
-fn proxy(deps: &Dependencies, judge: Arc<Judge>) -> Arc<HttpProxy<Proxy>> {
+fn proxy(
+    deps: &Dependencies,
+    judge: Arc<Judge>,
+    assets: Option<Arc<Assets>>,
+) -> Arc<HttpProxy<Proxy>> {
     let upstreams = Arc::new(Upstreams::default());
     let proxy = Proxy {
         judge,
         upstream: Upstream::new(&deps.site, Arc::clone(&deps.clock), Arc::clone(&upstreams)),
         upstreams,
+        assets,
         token: deps.peers.token.clone(),
         trusted: TrustedProxies::new(deps.config.trusted_proxies.clone()),
         quiet_limit: deps.config.keepalive_timeout.0,
@@ -367,6 +385,13 @@ async fn follow_sessions(deps: &Dependencies, sessions: &Arc<Sessions>, until: &
         until.clone(),
     )
     .await;
+}
+
+/// Fetches the editor's files that were missed, where any are kept.
+async fn fill(filler: Option<Filler>, until: &CancellationToken) {
+    if let Some(filler) = filler {
+        filler.run(until.clone()).await;
+    }
 }
 
 /// Keeps the memory of who asked how often small.

@@ -116,6 +116,8 @@ pub(crate) struct ContainerSeen {
     pub(crate) generation: Option<Generation>,
     /// The hash of the definition it was made from.
     pub(crate) spec_hash: Option<String>,
+    /// The hash of the list by which its image vouches for the editor's files.
+    pub(crate) assets: Option<String>,
     /// When it was made.
     pub(crate) created_at: Timestamp,
     /// What it does.

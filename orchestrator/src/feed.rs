@@ -104,11 +104,20 @@ struct Shared {
     published: Mutex<HashMap<WorkspaceId, Published>>,
 }
 
+/// What is told of a running workspace besides its row.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Reach {
+    /// The uid that its bridge listens as.
+    pub(crate) peer_uid: u32,
+    /// The hash of the list by which its image vouches for the editor's files.
+    pub(crate) assets: Option<String>,
+}
+
 /// What was last said of a workspace.
 #[derive(Debug, PartialEq)]
 struct Published {
     version: u64,
-    peer_uid: Option<u32>,
+    reach: Option<Reach>,
     state: &'static str,
     route: Route,
 }
@@ -128,22 +137,21 @@ impl Feeds {
         }
     }
 
-    /// Tells what became of a row. `peer_uid` is the uid that the bridge listens as, once the
-    /// bridge of this generation has answered; until then a running workspace is published as
-    /// starting.
+    /// Tells what became of a row, and how it is reached once the bridge of this generation has
+    /// answered; until then a running workspace is published as starting.
     ///
     /// Rows may be told in any order: one older than what was told is left out.
-    pub(crate) fn row(&self, row: &Workspace, peer_uid: Option<u32>) {
+    pub(crate) fn row(&self, row: &Workspace, reach: Option<Reach>) {
         let mut published = self.lock();
         let earlier = published.get(&row.id);
         let is_old_news = earlier.is_some_and(|earlier| {
             earlier.version > row.version
-                || (earlier.version == row.version && earlier.peer_uid == peer_uid)
+                || (earlier.version == row.version && earlier.reach == reach)
         });
         if is_old_news {
             return;
         }
-        let mut route = self.route(row, peer_uid);
+        let mut route = self.route(row, reach.as_ref());
         if let (Target::Starting { step }, Some(earlier)) = (&mut route.target, earlier)
             && let Target::Starting { step: known } = &earlier.route.target
             && earlier.route.generation == route.generation
@@ -157,7 +165,7 @@ impl Feeds {
             row.id,
             Published {
                 version: row.version,
-                peer_uid,
+                reach,
                 state,
                 route: route.clone(),
             },
@@ -211,9 +219,9 @@ impl Feeds {
         counts
     }
 
-    fn route(&self, row: &Workspace, peer_uid: Option<u32>) -> Route {
-        let target = match (&row.lifecycle, peer_uid) {
-            (Lifecycle::Running { .. }, Some(peer_uid)) => {
+    fn route(&self, row: &Workspace, reach: Option<&Reach>) -> Route {
+        let target = match (&row.lifecycle, reach) {
+            (Lifecycle::Running { .. }, Some(reach)) => {
                 let directory = self.shared.directories.path(row.id.as_str());
                 let key = self
                     .shared
@@ -221,8 +229,9 @@ impl Feeds {
                     .connect_key(row.id, row.generation, Audience::Gateway);
                 Target::Running {
                     socket: socket(&directory),
-                    peer_uid,
+                    peer_uid: reach.peer_uid,
                     key: ConnectKey(key.expose()),
+                    assets: reach.assets.clone(),
                 }
             }
             (Lifecycle::Running { .. } | Lifecycle::Starting { .. }, _) => {
@@ -299,7 +308,7 @@ mod tests {
             feeds.published(workspace().id).unwrap().target,
             Target::Starting { step: None }
         );
-        feeds.row(&running(2), Some(0));
+        feeds.row(&running(2), Some(Reach::default()));
         let target = feeds.published(workspace().id).unwrap().target;
         assert!(
             matches!(target, Target::Running { peer_uid: 0, .. }),
@@ -328,10 +337,25 @@ mod tests {
         feeds.row(&running(3), None);
         let target = feeds.published(id).unwrap().target;
         assert_eq!(target, starting("1%"), "kept with the next row");
-        feeds.row(&running(3), Some(0));
+        feeds.row(&running(3), Some(Reach::default()));
         feeds.step(id, generation, step("late"));
         let target = feeds.published(id).unwrap().target;
         assert!(matches!(target, Target::Running { .. }), "{target:?}");
+    }
+
+    #[test]
+    fn what_an_image_vouches_for_is_told_when_it_becomes_known() {
+        let feeds = testing();
+        feeds.row(&running(2), Some(Reach::default()));
+        let reach = Reach {
+            peer_uid: 0,
+            assets: Some("the-hash".to_owned()),
+        };
+        feeds.row(&running(2), Some(reach.clone()));
+        match feeds.published(workspace().id).unwrap().target {
+            Target::Running { assets, .. } => assert_eq!(assets, reach.assets),
+            other => panic!("expected a running route, got {other:?}"),
+        }
     }
 
     #[test]
@@ -348,7 +372,7 @@ mod tests {
             },
             None,
         );
-        feeds.row(&running(2), Some(0));
+        feeds.row(&running(2), Some(Reach::default()));
         assert_eq!(
             feeds.published(workspace().id).unwrap().target,
             Target::Stopping
@@ -359,7 +383,7 @@ mod tests {
     #[test]
     fn a_deleted_workspace_leaves_both_tables() {
         let feeds = testing();
-        feeds.row(&running(2), Some(0));
+        feeds.row(&running(2), Some(Reach::default()));
         feeds.removed(&running(3));
         assert_eq!(feeds.published(workspace().id), None);
         assert_eq!(serde_json::to_string(&feeds.routes.state()).unwrap(), "[]");
@@ -375,7 +399,7 @@ mod tests {
                 generation: kalpana_domain::id::Generation(generation),
                 ..running(generation + 1)
             };
-            feeds.row(&row, Some(0));
+            feeds.row(&row, Some(Reach::default()));
             match feeds.published(row.id).unwrap().target {
                 Target::Running { key, .. } => keys.push(key.0),
                 other => panic!("expected a running route, got {other:?}"),

@@ -13,6 +13,10 @@ pub(crate) const GENERATION: &str = "kalpana.generation";
 /// From which definition.
 pub(crate) const SPEC_HASH: &str = "kalpana.spec-hash";
 
+/// By which list of files the image vouches for what its editor serves. An image has it, and the
+/// engine shows it on the image's containers.
+pub(crate) const ASSETS: &str = "kalpana.assets";
+
 /// Returns the labels of everything that belongs to a workspace.
 pub(crate) fn of(instance: &str, workspace: WorkspaceId) -> HashMap<String, String> {
     HashMap::from([
@@ -29,4 +33,30 @@ pub(crate) fn workspace(labels: &HashMap<String, String>) -> Option<WorkspaceId>
 /// Reads the generation off labels.
 pub(crate) fn generation(labels: &HashMap<String, String>) -> Option<Generation> {
     labels.get(GENERATION)?.parse().ok().map(Generation)
+}
+
+/// Reads the hash of an image's list of files off labels. `None` when there is none that can be.
+pub(crate) fn assets(labels: &HashMap<String, String>) -> Option<String> {
+    let hash = labels.get(ASSETS)?;
+    let is_hash = hash.len() == 64
+        && hash
+            .bytes()
+            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    is_hash.then(|| hash.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_hash_vouches_for_files() {
+        let read = |text: &str| assets(&HashMap::from([(ASSETS.to_owned(), text.to_owned())]));
+        let hash = "0a".repeat(32);
+        assert_eq!(read(&hash), Some(hash.clone()));
+        for other in ["", "0a", &hash.to_uppercase(), &"0g".repeat(32)] {
+            assert_eq!(read(other), None, "{other:?}");
+        }
+        assert_eq!(assets(&HashMap::new()), None);
+    }
 }

@@ -279,7 +279,7 @@ async fn adopt(
         if is_running
             && ready::Bridges::watch(followers, row.id, row.generation) == plan::Readiness::Ready
         {
-            reconciler.feeds.row(row, Some(reconciler.root_uid()));
+            reconciler.feeds.row(row, Some(reconciler.reach(row.id)));
         }
     }
 }

@@ -23,6 +23,13 @@ impl Reconciler {
         let seen = self.look(id, row).await;
         self.engine_answered(seen.as_ref().err());
         let (containers, network, wanted_spec_hash) = seen?;
+        if let Some(row) = row {
+            let own = containers
+                .iter()
+                .find(|container| container.generation == Some(row.generation));
+            let assets = own.and_then(|container| container.assets.clone());
+            self.memory(id, |memory| memory.assets = assets);
+        }
         let readiness = row.map_or(Readiness::Waiting, |row| {
             let is_wanted = matches!(
                 row.lifecycle,

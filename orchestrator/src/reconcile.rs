@@ -28,7 +28,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::container::Host;
 use crate::engine::{Capabilities, ContainerState, Engine, EngineError};
-use crate::feed::Feeds;
+use crate::feed::{Feeds, Reach};
 use crate::keys::NodeKey;
 use crate::launch::RunDirectories;
 use crate::logs::Journal;
@@ -103,6 +103,8 @@ impl State {
 pub(crate) struct Memory {
     /// The container whose isolation was compared.
     pub(crate) verified: Option<String>,
+    /// What its container's image vouches for.
+    pub(crate) assets: Option<String>,
     /// The last thing that went wrong in this transition.
     last_error: Option<String>,
     /// Since when it is being stopped.
@@ -260,7 +262,8 @@ impl Reconciler {
         });
         let is_reachable = matches!(row.lifecycle, Lifecycle::Running { .. })
             && self.bridges.watch(row.id, row.generation) == Readiness::Ready;
-        self.feeds.row(row, is_reachable.then(|| self.root_uid()));
+        self.feeds
+            .row(row, is_reachable.then(|| self.reach(row.id)));
     }
 
     /// Begins the deadlines of a transition anew when the store is back: nothing could be carried
@@ -417,9 +420,13 @@ impl Reconciler {
         Ok(found)
     }
 
-    /// Returns the uid of containers' roots: the host's own root until the engine says otherwise.
-    pub(crate) fn root_uid(&self) -> u32 {
-        root_uid(&self.state.capabilities)
+    /// Returns how a running workspace is reached: by the uid of containers' roots, the host's own
+    /// root until the engine says otherwise, and with what its image was seen to vouch for.
+    pub(crate) fn reach(&self, id: WorkspaceId) -> Reach {
+        Reach {
+            peer_uid: root_uid(&self.state.capabilities),
+            assets: self.memory(id, |memory| memory.assets.clone()),
+        }
     }
 
     /// Notes whether the engine answers, and says so once when that changes.

@@ -51,6 +51,10 @@ pub enum Target {
         peer_uid: u32,
         /// The gateway's key for the preamble.
         key: ConnectKey,
+        /// SHA-256, in lower-case hexadecimal, of the list of files by which the workspace's image
+        /// vouches for what its editor serves to browsers. `None` when it has none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        assets: Option<String>,
     },
     /// It is being started.
     Starting {

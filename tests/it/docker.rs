@@ -1,5 +1,6 @@
 //! Stories on the real engine, the real image and the real executable.
 
+mod assets;
 mod bad_input;
 mod command_line;
 mod inside;

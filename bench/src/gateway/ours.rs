@@ -262,6 +262,7 @@ impl Ours {
             "gateway.threads=1".to_owned(),
             "gateway.connections_per_address=1000000".to_owned(),
             "gateway.requests_per_address=0".to_owned(),
+            "gateway.requests_per_user=0".to_owned(),
             "gateway.requests_per_workspace=0".to_owned(),
             "telemetry.gateway_port=0".to_owned(),
             "telemetry.log=warn".to_owned(),
@@ -345,6 +346,7 @@ fn upsert(sockets: &Path, number: usize) -> RouteChange {
                 socket: socket.display().to_string(),
                 peer_uid: rustix::process::geteuid().as_raw(),
                 key: ConnectKey(fixture::connect_key(number).expose()),
+                assets: None,
             },
         },
     }

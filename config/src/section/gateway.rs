@@ -44,9 +44,16 @@ pub struct Gateway {
     /// Requests per second that one address (of IPv6, one /64) may make on average; ten seconds of
     /// them may come at once, more are answered 429. 0 is no limit. Default: 1000.
     pub requests_per_address: u32,
+    /// Requests per second that one person may send to workspaces on average, in the same way,
+    /// whichever addresses they come from. Default: 1000.
+    pub requests_per_user: u32,
     /// Requests per second that one workspace may be sent on average, in the same way. Default:
     /// 1000.
     pub requests_per_workspace: u32,
+    /// Memory for the editor's own files, which are the same in every workspace of an image: they
+    /// are kept compressed and given to browsers without asking the workspace. An editor takes
+    /// about 6MiB. 0 keeps none. Default: 64MiB.
+    pub asset_cache: ByteSize,
     /// Whom to write to about a weakness of this site: `mailto:…` or `https://…`. Set, it is told
     /// at `/.well-known/security.txt`. Default: none.
     pub security_contact: Option<String>,
@@ -83,7 +90,9 @@ impl Default for Gateway {
             body_rate: ByteSize(512),
             connections_per_address: 1024,
             requests_per_address: 1000,
+            requests_per_user: 1000,
             requests_per_workspace: 1000,
+            asset_cache: ByteSize(64 << 20),
             security_contact: None,
             trusted_proxies: Vec::new(),
             proxy_protocol_from: Vec::new(),

@@ -53,6 +53,11 @@ impl Reply {
                 "The address leads to this server, but the server does not know its name. Check \
                  the domain and the port.",
             ),
+            Self::OtherCertificate => say(
+                "This connection is for another address",
+                "It was made for a name whose certificate does not cover this one. Reload this \
+                 page, which makes a new connection.",
+            ),
             Self::BadRequest => say(
                 "This request makes no sense",
                 "It is not valid HTTP, or its host is not a host name.",
@@ -72,6 +77,10 @@ impl Reply {
                 &match too_many.what {
                     "workspace" => format!(
                         "This workspace is asked more often than one may be. Try again in {} s.",
+                        too_many.wait_seconds
+                    ),
+                    "user" => format!(
+                        "You ask more often than one may. Try again in {} s.",
                         too_many.wait_seconds
                     ),
                     _ => format!(

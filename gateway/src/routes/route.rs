@@ -11,6 +11,8 @@ use kalpana_protocol::preamble::{Audience, ConnectKey, Target as BridgeTarget};
 use kalpana_protocol::routes::{Route as WireRoute, Step, Target as WireTarget};
 use serde::{Deserialize, Serialize};
 
+use crate::assets::manifest::Digest;
+
 /// Who may reach a workspace, and where it is.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Route {
@@ -22,6 +24,8 @@ pub struct Route {
     pub generation: Generation,
     /// Where requests go, or why they cannot.
     pub target: Target,
+    /// The list by which its image vouches for the editor's files.
+    pub assets: Option<Digest>,
 }
 
 /// Where a workspace is.
@@ -102,11 +106,16 @@ impl Route {
     pub fn read(wire: WireRoute, site: &Site) -> Result<Self, InvalidRoute> {
         let invalid = |field| InvalidRoute { field };
         let workspace = WorkspaceId::parse(&wire.workspace).map_err(|_| invalid("workspace id"))?;
+        let assets = match &wire.target {
+            WireTarget::Running { assets, .. } => assets.as_deref().and_then(Digest::parse),
+            _ => None,
+        };
         let target = match wire.target {
             WireTarget::Running {
                 socket,
                 peer_uid,
                 key,
+                assets: _,
             } => {
                 let is_usual = site.bridge_socket(&wire.workspace).as_os_str() == &*socket;
                 Target::Running(Peer {
@@ -129,6 +138,7 @@ impl Route {
             owner: UserId::parse(&wire.owner).map_err(|_| invalid("owner"))?,
             generation: Generation(wire.generation),
             target,
+            assets,
         })
     }
 }

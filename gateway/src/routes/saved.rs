@@ -235,6 +235,7 @@ mod tests {
             workspace: WorkspaceId::parse("abcdefghij01").unwrap(),
             owner: UserId::from_bytes([1; 16]),
             generation: Generation(3),
+            assets: None,
             target: Target::Failed {
                 message: "no space left".into(),
             },

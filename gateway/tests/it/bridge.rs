@@ -1,6 +1,7 @@
 //! A stand-in for a workspace: a bridge that speaks the real preamble, and behind it a server that
 //! writes down every byte it is sent.
 
+use std::collections::HashMap;
 use std::io;
 use std::num::NonZeroU16;
 use std::pin::Pin;
@@ -40,9 +41,14 @@ impl Arrived {
     }
 }
 
+/// Files by their path.
+pub(crate) type Files = Arc<Mutex<HashMap<String, Vec<u8>>>>;
+
 #[derive(Debug)]
 pub(crate) struct Bridge {
     pub(crate) arrived: Arc<Mutex<Vec<Arrived>>>,
+    /// What is served besides, by path.
+    pub(crate) files: Files,
     task: JoinHandle<()>,
 }
 
@@ -55,12 +61,14 @@ impl Bridge {
         let listener = UnixListener::bind(path).unwrap();
         let arrived = Arc::<Mutex<Vec<Arrived>>>::default();
         let (clock, list) = (Arc::clone(&world.clock), Arc::clone(&arrived));
+        let files = Files::default();
+        let served = Arc::clone(&files);
         let task = tokio::spawn(async move {
             let mut connections = tokio::task::JoinSet::new();
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
                 let now = u64::try_from(clock.now().as_second()).unwrap();
-                let list = Arc::clone(&list);
+                let (list, served) = (Arc::clone(&list), Arc::clone(&served));
                 connections.spawn(async move {
                     let mut stream = BufReader::new(stream);
                     let mut line = Vec::new();
@@ -75,12 +83,16 @@ impl Bridge {
                             bytes: Arc::clone(&bytes),
                         });
                         // An ending connection is the tests' own doing.
-                        let _ = serve(BufReader::new(Recorded { stream, bytes })).await;
+                        let _ = serve(BufReader::new(Recorded { stream, bytes }), &served).await;
                     }
                 });
             }
         });
-        Self { arrived, task }
+        Self {
+            arrived,
+            files,
+            task,
+        }
     }
 
     /// Everything that arrived, over all connections in the order they were opened.
@@ -162,7 +174,7 @@ impl AsyncWrite for Recorded {
 }
 
 /// Answers requests by their path, on one connection until it ends.
-async fn serve(mut stream: BufReader<Recorded>) -> io::Result<()> {
+async fn serve(mut stream: BufReader<Recorded>, files: &Files) -> io::Result<()> {
     loop {
         let mut head = String::new();
         while !head.ends_with("\r\n\r\n") {
@@ -177,6 +189,13 @@ async fn serve(mut stream: BufReader<Recorded>) -> io::Result<()> {
                 .find(|(field, _)| field.eq_ignore_ascii_case(name))
                 .map(|(_, value)| value)
         };
+        let file = files.lock().unwrap().get(path).cloned();
+        if let Some(bytes) = file {
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", bytes.len());
+            stream.write_all(head.as_bytes()).await?;
+            stream.write_all(&bytes).await?;
+            continue;
+        }
         match path.split('?').next().unwrap_or_default() {
             "/ws" => {
                 let key =

@@ -3,11 +3,14 @@
 use bytes::Bytes;
 use http_body_util::Full;
 use kalpana_config::{ByteSize, Span};
+use kalpana_domain::id::UserId;
+use kalpana_domain::sharing::Right;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::bridge::Bridge;
 use crate::client::{Stream, code, get, read_head, request, whole};
-use crate::world::{MINE, Options, World, patient};
+use crate::world::{FOREIGN, MINE, NOBODYS, Options, World, patient};
 
 fn configured(configure: fn(&mut kalpana_config::Config)) -> Options {
     Options {
@@ -235,6 +238,59 @@ async fn who_asks_too_often_is_told_when_to_ask_again() {
     assert!((1..=2).contains(&wait), "{wait}");
     assert_eq!(header("ratelimit-policy"), "\"address\";q=10;w=10");
     assert_eq!(header("ratelimit"), format!("\"address\";r=0;t={wait}"));
+}
+
+#[tokio::test]
+async fn a_user_who_asks_too_often_is_told_so_at_all_of_their_workspaces_and_nobody_else() {
+    let world = World::with(configured(|config| {
+        config.gateway.requests_per_address = 0;
+        config.gateway.requests_per_user = 1;
+    }))
+    .await;
+    let somebody = UserId::generate();
+    for (workspace, owner) in [
+        (MINE, world.user),
+        (NOBODYS, world.user),
+        (FOREIGN, somebody),
+    ] {
+        let target = world.running(workspace, 1);
+        world.route(workspace, owner, 1, target).await;
+    }
+    let _bridges = [MINE, NOBODYS, FOREIGN].map(|workspace| Bridge::start(&world, workspace, 1));
+    let cookies = [
+        world.sign_in(MINE, 1).await,
+        world.sign_in(NOBODYS, 1).await,
+    ];
+    let mut refused = None;
+    for (workspace, cookie) in [MINE, NOBODYS].into_iter().zip(&cookies).cycle().take(12) {
+        let answer = world.send(get(&world.host(workspace), "/", cookie)).await;
+        if answer.status() != 200 {
+            refused = Some(answer);
+            break;
+        }
+    }
+    let refused = refused.unwrap();
+    let header = |name: &str| refused.headers()[name].to_str().unwrap().to_owned();
+    assert_eq!(
+        (refused.status().as_u16(), code(&refused)),
+        (429, "too_many_requests".to_owned())
+    );
+    assert_eq!(header("ratelimit-policy"), "\"user\";q=10;w=10");
+    let wait = header("retry-after");
+    assert_eq!(header("ratelimit"), format!("\"user\";r=0;t={wait}"));
+    assert!(world.metric("kalpana_gateway_denied_total", "rate_user") >= 1.0);
+
+    let (rid, nonce) = world.begin_sign_in(FOREIGN).await;
+    let grant = kalpana_auth::ticket::Grant {
+        right: Right::Owner(somebody),
+        ..world.grant(FOREIGN, &rid, 1)
+    };
+    let back = world
+        .call_back(FOREIGN, &world.sign(&grant), "/", &nonce)
+        .await;
+    let cookie = crate::client::cookie(&back, "__Host-kws").unwrap();
+    let answer = world.send(get(&world.host(FOREIGN), "/", &cookie)).await;
+    assert_eq!(answer.status(), 200, "another user");
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@
     reason = "a test may stop at the first surprise, its helpers too"
 )]
 
+mod assets;
 mod bridge;
 mod client;
 mod entrance;
@@ -14,6 +15,7 @@ mod handover;
 mod isolation;
 mod limits;
 mod malformed;
+mod misdirected;
 mod pages;
 mod sharing;
 mod sign_in;

@@ -292,11 +292,22 @@ impl World {
     }
 
     pub(crate) fn running(&self, workspace: &str, generation: u64) -> Target {
+        self.running_from(workspace, generation, None)
+    }
+
+    /// The same, from an image that vouches for the files on a list with this hash.
+    pub(crate) fn running_from(
+        &self,
+        workspace: &str,
+        generation: u64,
+        assets: Option<String>,
+    ) -> Target {
         let socket = self.site.bridge_socket(workspace);
         Target::Running {
             socket: socket.to_str().unwrap().to_owned(),
             peer_uid: rustix::process::geteuid().as_raw(),
             key: kalpana_protocol::routes::ConnectKey(Self::key(workspace, generation).expose()),
+            assets,
         }
     }
 

@@ -178,6 +178,7 @@ impl DockerEngine {
             workspace: labels::workspace(&labels),
             generation: labels::generation(&labels),
             spec_hash: labels.get(labels::SPEC_HASH).cloned(),
+            assets: labels::assets(&labels),
             created_at: created_at.unwrap_or_default(),
             state,
         }))

@@ -266,6 +266,7 @@ impl Engine for FakeEngine {
                     workspace: labels::workspace(&labels),
                     generation: labels::generation(&labels),
                     spec_hash: labels.get(labels::SPEC_HASH).cloned(),
+                    assets: labels::assets(&labels),
                     created_at: container.created_at,
                     state: container.state,
                 }

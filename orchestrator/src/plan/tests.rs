@@ -33,6 +33,7 @@ fn container(id: &str, generation: u64, spec_hash: &str, state: ContainerState) 
         name: format!("kal-abcdefghij01-g{generation}"),
         workspace: Some(workspace().id),
         generation: Some(Generation(generation)),
+        assets: None,
         spec_hash: Some(spec_hash.into()),
         created_at: Timestamp::UNIX_EPOCH,
         state,

@@ -302,7 +302,8 @@ impl Reconciler {
         let stored = self.store.update_workspace(&changed, None).await?;
         // Only a bridge that has just answered makes a workspace running.
         let is_running = matches!(stored.lifecycle, Lifecycle::Running { .. });
-        self.feeds.row(&stored, is_running.then(|| self.root_uid()));
+        self.feeds
+            .row(&stored, is_running.then(|| self.reach(stored.id)));
         Ok(())
     }
 

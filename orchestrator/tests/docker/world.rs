@@ -294,6 +294,7 @@ impl World {
             socket,
             peer_uid,
             key,
+            ..
         } = &route.target
         else {
             panic!("not running: {route:?}")
