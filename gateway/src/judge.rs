@@ -339,7 +339,7 @@ fn is_navigation(head: &RequestHeader) -> bool {
     let accept = head.headers.get(http::header::ACCEPT);
     fetch::is_navigation(
         head.method.as_str(),
-        authorize::fetch_headers(&head.headers),
+        authorize::origin::fetch_headers(&head.headers),
         accept.map(http::HeaderValue::as_bytes),
     )
 }
