@@ -1,5 +1,6 @@
 //! Whether a request may reach a workspace. Pure, and the only maker of a [`Permit`].
 
+pub mod cors;
 pub mod origin;
 #[cfg(test)]
 mod tests;
@@ -15,6 +16,7 @@ use kalpana_domain::address::{Surface, WorkspaceAddress};
 use kalpana_domain::id::SessionId;
 use kalpana_domain::sharing::Right;
 
+use self::cors::Allowed;
 use crate::authenticate::Unproven;
 use crate::routes::{Route, Target};
 use crate::sharing::{Shared, Visit};
@@ -73,6 +75,9 @@ pub enum Refusal {
     OtherPath,
     /// It may, but not from the page it comes from.
     OtherOrigin(&'static str),
+    /// It only asks whether another request may be made, to a port where that is ours to say. `None`
+    /// when it may not.
+    Preflight(Option<Allowed>),
     /// The workspace is not running.
     NotRunning {
         /// Where it would be.
@@ -133,6 +138,13 @@ pub fn authorize(
         // There is no session of ours that a page elsewhere could make use of, so where the request
         // comes from is the application's own business.
         return enter(request, Arc::clone(route), None, SessionId::generate());
+    }
+    if matches!(request.address.surface, Surface::Port(_))
+        && cors::is_preflight(request.method, request.headers)
+    {
+        let sibling = origin::sibling(request.headers, request.address, request.own_origin);
+        let allowed = sibling.and_then(|page| Allowed::what_is_asked(request.headers, page));
+        return Err(Refusal::Preflight(allowed));
     }
     let refused = Refusal::Unauthenticated;
     let session = session.map_err(|unproven| refused(unproven.as_str()))?;

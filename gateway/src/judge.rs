@@ -151,6 +151,8 @@ impl Judge {
         let now = self.clock.now();
         let proven = authenticate::authenticate(&head.headers, &self.keys, &request.host, now);
         let share = self.sessions.sharing().find(address);
+        let own_origin = format!("https://{}", request.host);
+        request.sibling = authorize::origin::sibling(&head.headers, address, &own_origin).cloned();
         let facts = authorize::Request {
             address,
             share: share.as_deref(),
@@ -158,7 +160,7 @@ impl Judge {
             method: head.method.as_str(),
             is_upgrade: head.headers.contains_key(UPGRADE),
             headers: &head.headers,
-            own_origin: &format!("https://{}", request.host),
+            own_origin: &own_origin,
             control_origin: &self.site.base_url(),
         };
         let rules = Rules {
@@ -176,6 +178,13 @@ impl Judge {
                 Err(too_many) => Next::Answer(Reply::TooManyRequests(too_many), "rate_workspace"),
             },
             Err(Refusal::OtherOrigin(reason)) => Next::Answer(Reply::OtherOrigin, reason),
+            Err(Refusal::Preflight(allowed)) => {
+                let reason = match &allowed {
+                    Some(_) => "",
+                    None => "preflight_other_origin",
+                };
+                Next::Answer(Reply::Preflight(allowed), reason)
+            }
             Err(Refusal::NotRunning { route, is_owner }) => {
                 let reply = if is_owner {
                     self.not_running(address, &route.target)
@@ -188,7 +197,7 @@ impl Judge {
                 let reply = if is_navigation(head) && !facts.is_upgrade {
                     self.begin_sign_in(head, address)
                 } else {
-                    Reply::Unauthenticated
+                    unauthenticated(request)
                 };
                 Next::Answer(reply, reason)
             }
@@ -324,6 +333,13 @@ impl Judge {
     pub fn is_for_workspace(&self, head: &RequestHeader) -> bool {
         headers::requested_host(&head.headers, &head.uri)
             .is_some_and(|host| matches!(self.hosts.parse(host, Ports::Own), Host::Workspace(_)))
+    }
+}
+
+/// Refuses a request that is none to redirect, and says where a browser may sign in to its host.
+pub fn unauthenticated(request: &RequestContext) -> Reply {
+    Reply::Unauthenticated {
+        sign_in: format!("https://{}/", request.host),
     }
 }
 

@@ -98,7 +98,7 @@ fn decide(change: impl FnOnce(&mut Case)) -> String {
         method: case.method,
         is_upgrade: case.is_upgrade,
         headers: &headers,
-        own_origin: OWN,
+        own_origin: &format!("https://{}.kalpana.localhost:8443", case.label),
         control_origin: CONTROL,
     };
     let rules = Rules {
@@ -110,6 +110,8 @@ fn decide(change: impl FnOnce(&mut Case)) -> String {
         Ok(permit) => format!("permit {:?}", permit.surface()),
         Err(Refusal::Unauthenticated(reason)) => format!("unauthenticated {reason}"),
         Err(Refusal::OtherOrigin(reason)) => format!("origin {reason}"),
+        Err(Refusal::Preflight(None)) => "preflight refused".to_owned(),
+        Err(Refusal::Preflight(Some(_))) => "preflight allowed".to_owned(),
         Err(Refusal::NotShared(reason)) => format!("not shared {reason}"),
         Err(Refusal::LinkOver(reason)) => format!("link over {reason}"),
         Err(Refusal::OtherPath) => "other path".to_owned(),
@@ -236,6 +238,79 @@ fn changes_come_from_the_host_itself_or_the_control_plane() {
         &[("sec-fetch-site", "cross-site")],
     ] {
         assert_eq!(post(headers), "origin other_origin", "{headers:?}");
+    }
+}
+
+#[test]
+fn ports_of_one_workspace_may_use_each_other_and_no_port_the_editor() {
+    const PORT: &str = "8080-abcdefghij01";
+    let outcome = |label: &'static str, method, is_upgrade, origin: &'static str| {
+        decide(|c| {
+            c.label = label;
+            grant(c).address = WorkspaceAddress::parse_label(label).unwrap();
+            c.method = method;
+            c.is_upgrade = is_upgrade;
+            c.headers = vec![("origin", origin), ("sec-fetch-site", "same-site")];
+        })
+    };
+    let requests = [("GET", false), ("POST", false), ("GET", true)];
+    let sibling = "https://3000-abcdefghij01.kalpana.localhost:8443";
+    for (method, is_upgrade) in requests {
+        for origin in [sibling, OWN] {
+            let outcome = outcome(PORT, method, is_upgrade, origin);
+            assert_eq!(outcome, "permit Port(8080)", "{method} {origin}");
+        }
+        for origin in [
+            "https://3000-abcdefghij02.kalpana.localhost:8443",
+            "https://evil.example",
+            "null",
+        ] {
+            let outcome = outcome(PORT, method, is_upgrade, origin);
+            assert_eq!(outcome, "origin other_origin", "{method} {origin}");
+        }
+    }
+    for (method, is_upgrade) in [("POST", false), ("GET", true)] {
+        let outcome = outcome("abcdefghij01", method, is_upgrade, sibling);
+        assert_eq!(outcome, "origin other_origin", "{method}");
+    }
+}
+
+#[test]
+fn a_preflight_to_a_port_is_answered_by_names_alone() {
+    let ask = |label: &'static str, origin: &'static str, change: fn(&mut Case)| {
+        decide(|c| {
+            c.label = label;
+            c.method = "OPTIONS";
+            c.headers = vec![("origin", origin), ("access-control-request-method", "PUT")];
+            c.session = Err(Unproven::NoCookie);
+            change(c);
+        })
+    };
+    const PORT: &str = "8080-abcdefghij01";
+    let sibling = "https://3000-abcdefghij01.kalpana.localhost:8443";
+    let stranger = "https://3000-abcdefghij02.kalpana.localhost:8443";
+    for change in [
+        (|_| ()) as fn(&mut Case),
+        |c| c.route = None,
+        |c| route(c).target = Target::Stopped,
+        |c| c.session = case().session,
+    ] {
+        assert_eq!(ask(PORT, sibling, change), "preflight allowed");
+        assert_eq!(ask(PORT, stranger, change), "preflight refused");
+    }
+    let editor = ask("abcdefghij01", sibling, |_| ());
+    assert_eq!(editor, "unauthenticated no_session");
+    for headers in [
+        vec![("origin", "https://evil.example")],
+        vec![("access-control-request-method", "PUT")],
+    ] {
+        let plain = decide(|c| {
+            c.label = PORT;
+            c.method = "OPTIONS";
+            c.headers = headers;
+            c.session = Err(Unproven::NoCookie);
+        });
+        assert_eq!(plain, "unauthenticated no_session");
     }
 }
 

@@ -13,11 +13,13 @@ use tokio::io::{
     AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader, ReadBuf,
 };
 use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
+use crate::grpc;
 use crate::world::World;
 
 /// Nobody listens on this port of the stand-in.
@@ -39,6 +41,8 @@ impl Arrived {
 #[derive(Debug)]
 pub(crate) struct Bridge {
     pub(crate) arrived: Arc<Mutex<Vec<Arrived>>>,
+    /// How many more events may be sent.
+    pub(crate) events: Arc<Semaphore>,
     task: JoinHandle<()>,
 }
 
@@ -51,12 +55,14 @@ impl Bridge {
         let listener = UnixListener::bind(path).unwrap();
         let arrived = Arc::<Mutex<Vec<Arrived>>>::default();
         let (clock, list) = (Arc::clone(&world.clock), Arc::clone(&arrived));
+        let events = Arc::new(Semaphore::new(0));
+        let allowed = Arc::clone(&events);
         let task = tokio::spawn(async move {
             let mut connections = tokio::task::JoinSet::new();
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
                 let now = u64::try_from(clock.now().as_second()).unwrap();
-                let list = Arc::clone(&list);
+                let (list, events) = (Arc::clone(&list), Arc::clone(&allowed));
                 connections.spawn(async move {
                     let mut stream = BufReader::new(stream);
                     let mut line = Vec::new();
@@ -71,12 +77,16 @@ impl Bridge {
                             bytes: Arc::clone(&bytes),
                         });
                         // An ending connection is the tests' own doing.
-                        let _ = serve(BufReader::new(Recorded { stream, bytes })).await;
+                        let _ = serve(BufReader::new(Recorded { stream, bytes }), &events).await;
                     }
                 });
             }
         });
-        Self { arrived, task }
+        Self {
+            arrived,
+            events,
+            task,
+        }
     }
 
     /// Everything that arrived, over all connections in the order they were opened.
@@ -116,7 +126,8 @@ fn admit(line: &[u8], workspace: &str, generation: u64, now: u64) -> Result<Targ
     }
 }
 
-struct Recorded {
+#[derive(Debug)]
+pub(crate) struct Recorded {
     stream: BufReader<UnixStream>,
     bytes: Arc<Mutex<Vec<u8>>>,
 }
@@ -156,7 +167,10 @@ impl AsyncWrite for Recorded {
 }
 
 /// Answers requests by their path, on one connection until it ends.
-async fn serve(mut stream: BufReader<Recorded>) -> io::Result<()> {
+async fn serve(mut stream: BufReader<Recorded>, events: &Semaphore) -> io::Result<()> {
+    if stream.fill_buf().await?.starts_with(b"PRI ") {
+        return grpc::serve(stream).await;
+    }
     loop {
         let mut head = String::new();
         while !head.ends_with("\r\n\r\n") {
@@ -203,6 +217,25 @@ async fn serve(mut stream: BufReader<Recorded>) -> io::Result<()> {
                     .await?;
                 // Quiet until the other side ends it.
                 stream.read_u8().await?;
+            }
+            "/events" => {
+                stream
+                    .write_all(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
+                    .await?;
+                for number in 1..=9 {
+                    let Ok(allowed) = events.acquire().await else {
+                        return Ok(());
+                    };
+                    allowed.forget();
+                    let event = format!("9\r\ndata: {number}\n\n\r\n");
+                    stream.write_all(event.as_bytes()).await?;
+                }
+                stream.write_all(b"0\r\n\r\n").await?;
+            }
+            "/cors" => {
+                stream
+                    .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nAccess-Control-Allow-Origin: https://app.example\r\nVary: Accept\r\n\r\n")
+                    .await?;
             }
             "/hang" => {
                 stream.read_to_end(&mut Vec::new()).await?;

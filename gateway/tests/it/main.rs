@@ -10,11 +10,13 @@
 mod bridge;
 mod client;
 mod entrance;
+mod grpc;
 mod handover;
 mod isolation;
 mod limits;
 mod malformed;
 mod pages;
+mod ports;
 mod sharing;
 mod sign_in;
 mod start;

@@ -18,7 +18,7 @@ fn port() -> String {
     format!("3000-{MINE}")
 }
 
-fn shared(level: &str) -> SharedPort {
+pub(crate) fn shared(level: &str) -> SharedPort {
     SharedPort {
         workspace: MINE.to_owned(),
         port: 3000,
@@ -32,7 +32,7 @@ fn shared(level: &str) -> SharedPort {
 
 impl World {
     /// Shares a port and waits until the gateway has heard of it.
-    async fn share(&self, port: SharedPort) {
+    pub(crate) async fn share(&self, port: SharedPort) {
         self.tell(SessionChange::Shared { port }).await;
     }
 

@@ -174,6 +174,14 @@ fn a_public_port_asks_for_no_session_and_only_while_it_is_public() {
     };
     assert_eq!(with(upgrade), PERMIT, "its origin is its own business");
     assert_eq!(with(|c| c.session = Err(Unproven::Ambiguous)), PERMIT);
+    let preflight = |c: &mut Case| {
+        c.method = "OPTIONS";
+        c.headers = vec![
+            ("origin", "https://anywhere.example"),
+            ("access-control-request-method", "PUT"),
+        ];
+    };
+    assert_eq!(with(preflight), PERMIT, "and who may read it, too");
     let stopped = with(|c| route(c).target = Target::Stopped);
     assert_eq!(stopped, "not running for a visitor");
     for change in [
