@@ -105,6 +105,27 @@ pub fn check_workspace(
     }
 }
 
+/// Decides about a plain request to a port of a workspace that carries that host's session cookie,
+/// and comes from no page of the same workspace.
+///
+/// As [`check_workspace`], but reading is refused too when there is an `Origin` and it is another
+/// one. Browsers name the origin of what they read only if the page asks to see it, and development
+/// servers often let every page do so, with credentials: another workspace under the same domain,
+/// which gets our cookie sent along, could read all that this one serves to its owner.
+pub fn check_port(
+    method: &str,
+    headers: Headers<'_>,
+    own_origin: &str,
+    control_origin: &str,
+) -> Verdict {
+    match headers.origin {
+        Some(origin) if !is_origin(origin, own_origin) && !is_origin(origin, control_origin) => {
+            Verdict::Deny(Reason::OtherOrigin)
+        }
+        _ => check_workspace(method, headers, own_origin, control_origin),
+    }
+}
+
 /// Decides about a WebSocket to a workspace host that carries the workspace session cookie. The
 /// same-origin policy does not hold for WebSockets, so `Origin` must be the host's own.
 pub fn check_websocket(headers: Headers<'_>, own_origin: &str) -> Verdict {
@@ -258,6 +279,24 @@ mod tests {
                 "{headers:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_port_is_read_by_itself_the_control_plane_and_whoever_does_not_ask_to_see_it() {
+        let check = |method, site, origin| {
+            check_port(method, headers(site, None, origin), SIBLING, OWN) == Verdict::Allow
+        };
+        let other = Some("https://3000-zbcdefghij01.kalpana.localhost:8443");
+        for method in ["GET", "HEAD", "OPTIONS", "POST", "DELETE"] {
+            assert!(check(method, Some("same-origin"), Some(SIBLING)));
+            assert!(check(method, Some("same-site"), Some(OWN)));
+            assert!(check(method, None, None));
+            assert!(!check(method, Some("same-site"), other), "{method}");
+            assert!(!check(method, Some("cross-site"), Some("null")), "{method}");
+            assert!(!check(method, None, Some("https://evil.example")));
+        }
+        assert!(check("GET", Some("same-site"), None), "an image, a link");
+        assert!(!check("POST", Some("same-site"), None));
     }
 
     #[test]

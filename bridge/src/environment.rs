@@ -28,6 +28,12 @@ const PASSED_ON: &[&str] = &[
 
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+/// Names a host that Vite's development server answers to besides those it is configured with; a dot
+/// in front makes it a whole domain. Vite refuses hosts it was not told of, so that no page elsewhere
+/// can read a server on the reader's own machine by a name that points there. Here nothing but the
+/// gateway reaches a port, and it judges who asks.
+const VITE_HOSTS: &str = "__VITE_ADDITIONAL_SERVER_ALLOWED_HOSTS";
+
 /// Returns the environment that every child starts from.
 pub fn of_children(settings: &Settings, user: &UserInfo) -> BTreeMap<String, String> {
     build(|name| std::env::var(name).ok(), settings, user)
@@ -48,6 +54,9 @@ fn build(
     set("LOGNAME", &user.name);
     set("SHELL", &user.shell);
     set("TERM", "xterm-256color");
+    if let Some(domain) = port_domain(&settings.launch.editor.port_url_template) {
+        set(VITE_HOSTS, domain);
+    }
     environment
         .entry("PATH".to_owned())
         .or_insert_with(|| DEFAULT_PATH.to_owned());
@@ -55,6 +64,13 @@ fn build(
         .entry("LANG".to_owned())
         .or_insert_with(|| "C.UTF-8".to_owned());
     environment
+}
+
+/// Returns the domain that the hosts of ports are below, with the dot in front of it.
+fn port_domain(url_template: &str) -> Option<&str> {
+    let (_, host) = url_template.split_once("://")?;
+    let domain = &host[host.find('.')?..];
+    domain.split([':', '/']).next()
 }
 
 /// Returns the workspace's user as the image names it.
@@ -137,6 +153,24 @@ mod tests {
     }
 
     #[test]
+    fn ports_are_below_the_domain_of_their_url() {
+        for (template, domain) in [
+            (
+                "https://{{port}}-abcdefghijk1.kalpana.localhost:8443",
+                Some(".kalpana.localhost"),
+            ),
+            (
+                "https://{{port}}-a.spaces.example/",
+                Some(".spaces.example"),
+            ),
+            ("https://{{port}}", None),
+            ("{{port}}", None),
+        ] {
+            assert_eq!(port_domain(template), domain, "{template}");
+        }
+    }
+
+    #[test]
     fn only_listed_variables_are_passed_on() {
         let settings =
             crate::settings::test_support::settings(std::path::Path::new("/nonexistent"));
@@ -156,8 +190,18 @@ mod tests {
         let names: Vec<_> = environment.keys().map(String::as_str).collect();
         assert_eq!(
             names,
-            ["HOME", "LANG", "LOGNAME", "PATH", "SHELL", "TERM", "USER"]
+            [
+                "HOME",
+                "LANG",
+                "LOGNAME",
+                "PATH",
+                "SHELL",
+                "TERM",
+                "USER",
+                "__VITE_ADDITIONAL_SERVER_ALLOWED_HOSTS"
+            ]
         );
+        assert_eq!(environment[VITE_HOSTS], ".kalpana.localhost");
         assert_eq!(environment["PATH"], "/opt/bin");
     }
 }

@@ -108,6 +108,10 @@ async fn children_have_no_privileges_and_no_secrets() {
         "{environment}"
     );
     assert!(
+        environment.contains("\n__VITE_ADDITIONAL_SERVER_ALLOWED_HOSTS=.kalpana.localhost\n"),
+        "{environment}"
+    );
+    assert!(
         environment.contains(&format!("\nHOME={}\n", host.launch.home)),
         "{environment}"
     );

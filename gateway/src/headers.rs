@@ -7,10 +7,13 @@
 
 use std::net::IpAddr;
 
-use http::header::{AUTHORIZATION, CONNECTION, CONTENT_SECURITY_POLICY, COOKIE, HOST, SET_COOKIE};
+use http::header::{
+    AUTHORIZATION, CONNECTION, CONTENT_SECURITY_POLICY, COOKIE, FORWARDED, HOST, SET_COOKIE,
+};
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use kalpana_auth::cookie;
 use kalpana_config::Site;
+use kalpana_domain::address::Surface;
 use kalpana_link::{InternalToken, PeerPolicy, REQUEST_ID_HEADER};
 use pingora_core::Result;
 use pingora_http::{RequestHeader, ResponseHeader};
@@ -118,9 +121,13 @@ pub fn strip_hop_by_hop_of_answer(answer: &mut ResponseHeader) {
 ///
 /// # Errors
 /// Pingora's, when a value of ours is no header value.
-pub fn to_workspace(request: &mut RequestHeader, added: Added<'_>) -> Result<()> {
+pub fn to_workspace(request: &mut RequestHeader, added: Added<'_>, surface: Surface) -> Result<()> {
     strip_identity(request);
     strip_cookies(request)?;
+    if let (Surface::Port(_), Some(client)) = (surface, added.client) {
+        // Not for the editor, which takes the host to be what stands there, its quotes included.
+        request.insert_header(FORWARDED, forwarded(client, added.host))?;
+    }
     if request
         .headers
         .get_all(AUTHORIZATION)
@@ -194,7 +201,18 @@ fn add(request: &mut RequestHeader, added: Added<'_>) -> Result<()> {
     }
     request.insert_header("x-forwarded-proto", "https")?;
     request.insert_header("x-forwarded-host", added.host)?;
+    let port = added.host.rsplit_once(':').map_or("443", |(_, port)| port);
+    request.insert_header("x-forwarded-port", port)?;
     request.insert_header(REQUEST_ID_HEADER, added.request_id)
+}
+
+/// Says in one header what the `X-Forwarded-` ones say. Source: RFC 7239.
+fn forwarded(client: IpAddr, host: &str) -> String {
+    let client = match client.to_canonical() {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => format!("\"[{address}]\""),
+    };
+    format!("for={client};host=\"{host}\";proto=https")
 }
 
 /// The policy headers that answers get, worked out once.
@@ -369,18 +387,63 @@ mod tests {
             ("x-request-id", b"forged"),
             ("x-app", b"kept"),
         ]);
-        to_workspace(&mut request, ADDED).unwrap();
+        to_workspace(&mut request, ADDED, Surface::Editor).unwrap();
         let expected = [
             ("cookie", "a=1; b=2"),
             ("host", "abcdefghij01.kalpana.localhost:8443"),
             ("x-app", "kept"),
             ("x-forwarded-for", "192.0.2.7"),
             ("x-forwarded-host", "abcdefghij01.kalpana.localhost:8443"),
+            ("x-forwarded-port", "8443"),
             ("x-forwarded-proto", "https"),
             ("x-request-id", "the-id"),
         ];
         let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
         assert_eq!(listed(&request.headers), expected);
+    }
+
+    #[test]
+    fn a_port_is_told_whom_its_page_was_asked_for_in_both_ways() {
+        for (client, host, forwarded, port) in [
+            (
+                "192.0.2.7",
+                "3000-abcdefghij01.kalpana.test:8443",
+                "for=192.0.2.7;host=\"3000-abcdefghij01.kalpana.test:8443\";proto=https",
+                "8443",
+            ),
+            (
+                "2001:db8::1",
+                "3000-abcdefghij01.kalpana.test",
+                "for=\"[2001:db8::1]\";host=\"3000-abcdefghij01.kalpana.test\";proto=https",
+                "443",
+            ),
+            (
+                "::ffff:192.0.2.7",
+                "a.test",
+                "for=192.0.2.7;host=\"a.test\";proto=https",
+                "443",
+            ),
+        ] {
+            let mut request = request(&[
+                ("forwarded", b"for=10.0.0.1"),
+                ("forwarded", b"for=10.0.0.2"),
+                ("x-forwarded-port", b"1"),
+            ]);
+            let added = Added {
+                client: Some(client.parse().unwrap()),
+                host,
+                request_id: "the-id",
+            };
+            to_workspace(&mut request, added, Surface::Port(3000)).unwrap();
+            let values = |name: &str| {
+                let values = request.headers.get_all(name).iter();
+                values
+                    .map(|v| v.to_str().unwrap().to_owned())
+                    .collect::<Vec<_>>()
+            };
+            assert_eq!(values("forwarded"), [forwarded]);
+            assert_eq!(values("x-forwarded-port"), [port]);
+        }
     }
 
     #[test]
@@ -392,7 +455,7 @@ mod tests {
             "Token kp_1",
         ] {
             let mut request = request(&[("authorization", value.as_bytes())]);
-            to_workspace(&mut request, ADDED).unwrap();
+            to_workspace(&mut request, ADDED, Surface::Editor).unwrap();
             assert_eq!(request.headers.get(AUTHORIZATION).unwrap(), value);
         }
         for value in [
@@ -402,7 +465,7 @@ mod tests {
             "Bearer   ks1_",
         ] {
             let mut request = request(&[("authorization", value.as_bytes())]);
-            to_workspace(&mut request, ADDED).unwrap();
+            to_workspace(&mut request, ADDED, Surface::Editor).unwrap();
             assert_eq!(request.headers.get(AUTHORIZATION), None, "{value}");
         }
     }
@@ -426,7 +489,7 @@ mod tests {
     fn an_absolute_target_loses_its_host() {
         let mut request = RequestHeader::build("GET", b"/", None).unwrap();
         request.set_uri("https://evil.example/path?query".parse().unwrap());
-        to_workspace(&mut request, ADDED).unwrap();
+        to_workspace(&mut request, ADDED, Surface::Editor).unwrap();
         assert_eq!(request.uri.to_string(), "/path?query");
     }
 
@@ -538,7 +601,7 @@ mod tests {
         ) {
             let borrowed: Vec<_> = headers.iter().map(|(n, v)| (n.as_str(), v.as_slice())).collect();
             let mut request = request(&borrowed);
-            to_workspace(&mut request, ADDED).unwrap();
+            to_workspace(&mut request, ADDED, Surface::Editor).unwrap();
             let cookies: Vec<&[u8]> =
                 request.headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
             prop_assert!(cookies.len() <= 1);
@@ -551,7 +614,7 @@ mod tests {
             }
             prop_assert!(!request.headers.get_all(AUTHORIZATION).iter().any(is_own_token));
             let identity: Vec<_> = request.headers.iter().filter(|(name, _)| is_identity(name)).collect();
-            prop_assert_eq!(identity.len(), 4, "only ours: {:?}", identity);
+            prop_assert_eq!(identity.len(), 5, "only ours: {:?}", identity);
             prop_assert_eq!(request.headers.get(REQUEST_ID_HEADER).unwrap(), "the-id");
             prop_assert_eq!(request.headers.get("x-forwarded-host").unwrap(), ADDED.host);
         }

@@ -179,6 +179,8 @@ impl Judge {
         let now = self.clock.now();
         let proven = authenticate::authenticate(&head.headers, &self.keys, &request.host, now);
         let share = self.sessions.sharing().find(address);
+        let own_origin = format!("https://{}", request.host);
+        request.sibling = authorize::origin::sibling(&head.headers, address, &own_origin).cloned();
         let facts = authorize::Request {
             address,
             share: share.as_deref(),
@@ -186,7 +188,7 @@ impl Judge {
             method: head.method.as_str(),
             is_upgrade: head.headers.contains_key(UPGRADE),
             headers: &head.headers,
-            own_origin: &format!("https://{}", request.host),
+            own_origin: &own_origin,
             control_origin: &self.site.base_url(),
         };
         let rules = Rules {
@@ -207,6 +209,13 @@ impl Judge {
                 Next::Forward
             }
             Err(Refusal::OtherOrigin(reason)) => Next::Answer(Reply::OtherOrigin, reason),
+            Err(Refusal::Preflight(allowed)) => {
+                let reason = match &allowed {
+                    Some(_) => "",
+                    None => "preflight_other_origin",
+                };
+                Next::Answer(Reply::Preflight(allowed), reason)
+            }
             Err(Refusal::NotRunning { route, is_owner }) => {
                 let reply = if is_owner {
                     self.not_running(address, &route.target)
@@ -219,7 +228,7 @@ impl Judge {
                 let reply = if is_navigation(head) && !facts.is_upgrade {
                     self.begin_sign_in(head, address)
                 } else {
-                    Reply::Unauthenticated
+                    unauthenticated(request)
                 };
                 Next::Answer(reply, reason)
             }
@@ -372,6 +381,13 @@ impl Judge {
     }
 }
 
+/// Refuses a request that is none to redirect, and says where a browser may sign in to its host.
+pub fn unauthenticated(request: &RequestContext) -> Reply {
+    Reply::Unauthenticated {
+        sign_in: format!("https://{}/", request.host),
+    }
+}
+
 /// Says whom to write to about a weakness. Source: RFC 9116. It asks to be read anew within a
 /// year; ours is always half a year from its end.
 fn security_txt(contact: &str, base_url: &str, now: kalpana_domain::Timestamp) -> String {
@@ -384,7 +400,7 @@ fn is_navigation(head: &RequestHeader) -> bool {
     let accept = head.headers.get(http::header::ACCEPT);
     fetch::is_navigation(
         head.method.as_str(),
-        authorize::fetch_headers(&head.headers),
+        authorize::origin::fetch_headers(&head.headers),
         accept.map(http::HeaderValue::as_bytes),
     )
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::header::UPGRADE;
+use http::header::{UPGRADE, VARY};
 use http::{Method, StatusCode};
 use kalpana_link::InternalToken;
 use pingora_core::protocols::Digest;
@@ -19,6 +19,7 @@ use tokio::time::Instant;
 use crate::access_log::{self, Ended};
 use crate::assets::answer::Hit;
 use crate::assets::{Assets, Found};
+use crate::authorize::cors;
 use crate::client::TrustedProxies;
 use crate::connection;
 use crate::headers::{self, Added};
@@ -28,7 +29,7 @@ use crate::live::{Switch, Upstreams};
 use crate::metrics::Open;
 use crate::request::{Kind, RequestContext};
 use crate::respond::Reply;
-use crate::upstream::Upstream;
+use crate::upstream::{Speech, Upstream};
 
 /// What forwarding a request needs besides the judgement.
 pub struct Proxy {
@@ -60,7 +61,7 @@ impl Proxy {
     fn explain(&self, error: &Error, request: &RequestContext) -> Option<Reply> {
         if let ErrorType::HTTPStatus(code) = error.etype() {
             return Some(match code {
-                401 => Reply::Unauthenticated,
+                401 => judge::unauthenticated(request),
                 408 => Reply::RequestTimeout,
                 413 => Reply::BodyTooLarge,
                 400..500 => Reply::BadRequest,
@@ -98,11 +99,16 @@ impl Proxy {
     ) -> Result<()> {
         let head = session.req_header();
         let is_head = head.method == Method::HEAD;
-        let (answer, body) = reply.write(
+        let (mut answer, body) = reply.write(
             &self.judge.policies,
             &request.id,
             judge::is_for_people(head),
         )?;
+        if let (Some(origin), false) = (&request.sibling, matches!(reply, Reply::Preflight(_))) {
+            // So that a page can tell its user that the other port asks to be signed in to.
+            cors::open_to(&mut answer, origin)?;
+            answer.append_header(VARY, "Origin")?;
+        }
         if reply.status() >= 400 && !session.as_downstream_mut().is_body_empty() {
             // What the client is still sending is not worth reading.
             session.as_downstream_mut().set_keepalive(None);
@@ -244,13 +250,15 @@ impl ProxyHttp for Proxy {
 
     async fn upstream_peer(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         request: &mut RequestContext,
     ) -> Result<Box<HttpPeer>> {
         match (request.kind, &request.permit) {
             (Kind::App, None) => self.upstream.web(),
             (Kind::Workspace(_), Some(permit)) => {
-                self.upstream.workspace(permit, &request.dial_failure)
+                let speech = Speech::of(session.req_header(), permit.surface());
+                self.upstream
+                    .workspace(permit, speech, &request.dial_failure)
             }
             // `judge` forwards nothing else; were it ever to, nothing is reached.
             _ => Error::e_explain(ErrorType::InternalError, "a request without a permit"),
@@ -293,7 +301,8 @@ impl ProxyHttp for Proxy {
         };
         match request.kind {
             Kind::App => headers::to_web(head, added, self.token.as_ref()),
-            Kind::Workspace(_) | Kind::Unknown => headers::to_workspace(head, added),
+            Kind::Workspace(address) => headers::to_workspace(head, added, address.surface),
+            Kind::Unknown => Error::e_explain(ErrorType::InternalError, "a request for nobody"),
         }
     }
 
@@ -319,6 +328,9 @@ impl ProxyHttp for Proxy {
         match request.kind {
             Kind::App => self.judge.policies.ours(answer, &request.id),
             Kind::Workspace(_) | Kind::Unknown => {
+                if request.is_private_port() {
+                    cors::complete(answer, request.sibling.as_ref())?;
+                }
                 self.judge.policies.from_workspace(answer, &request.id)
             }
         }

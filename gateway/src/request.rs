@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use http::HeaderValue;
 use kalpana_bridge_client::ConnectError;
 use kalpana_domain::address::{Surface, WorkspaceAddress};
 use uuid::Uuid;
@@ -59,6 +60,8 @@ pub struct RequestContext {
     pub host: String,
     /// The proof that it may reach a workspace.
     pub permit: Option<Permit>,
+    /// The page of the same workspace that it comes from, if it is for a port.
+    pub sibling: Option<HeaderValue>,
     /// Why the workspace could not be reached.
     pub dial_failure: DialFailure,
     /// Its entry among what is open.
@@ -90,6 +93,7 @@ impl RequestContext {
             kind: Kind::Unknown,
             host: String::new(),
             permit: None,
+            sibling: None,
             dial_failure: DialFailure::default(),
             live: None,
             websocket: None,
@@ -106,6 +110,16 @@ impl RequestContext {
     pub fn is_owners(&self) -> bool {
         let permit = self.permit.as_ref();
         permit.is_some_and(|permit| permit.visit().is_owners())
+    }
+}
+
+impl RequestContext {
+    /// Tells whether it was let in to a port, and by a session.
+    pub fn is_private_port(&self) -> bool {
+        self.permit.as_ref().is_some_and(|permit| {
+            let visit = permit.visit();
+            matches!(visit.address.surface, Surface::Port(_)) && visit.right.is_some()
+        })
     }
 }
 

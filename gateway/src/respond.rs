@@ -18,6 +18,7 @@ use pingora_core::Result;
 use pingora_http::ResponseHeader;
 use serde_json::json;
 
+use crate::authorize::cors::Allowed;
 use crate::headers::Policies;
 use crate::rate::{self, TooMany};
 
@@ -35,7 +36,12 @@ pub enum Reply {
         cookies: Vec<String>,
     },
     /// There is no valid session, and the request is none to redirect.
-    Unauthenticated,
+    Unauthenticated {
+        /// The page that a browser signs in at.
+        sign_in: String,
+    },
+    /// Whether another request may be made, asked by a browser before it makes it.
+    Preflight(Option<Allowed>),
     /// The session is valid, but the request comes from another origin.
     OtherOrigin,
     /// The visitor may not, or not any more; `request` is the page where they can ask to be let in.
@@ -124,7 +130,8 @@ impl Reply {
     pub fn status(&self) -> u16 {
         match self {
             Self::Redirect { .. } => 303,
-            Self::Unauthenticated => 401,
+            Self::Unauthenticated { .. } => 401,
+            Self::Preflight(_) => 204,
             Self::OtherOrigin | Self::Forbidden { .. } => 403,
             Self::NotFound => 404,
             Self::MethodNotAllowed => 405,
@@ -152,7 +159,8 @@ impl Reply {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Redirect { .. } => "redirect",
-            Self::Unauthenticated => "unauthenticated",
+            Self::Unauthenticated { .. } => "unauthenticated",
+            Self::Preflight(_) => "preflight",
             Self::OtherOrigin => "other_origin",
             Self::Forbidden { .. } => "access_denied",
             Self::SharedNotRunning => "not_running",
@@ -193,7 +201,7 @@ impl Reply {
         let page = self.page();
         let body = if let Self::SecurityContact { text } = self {
             text.clone()
-        } else if matches!(self, Self::Redirect { .. }) {
+        } else if matches!(self, Self::Redirect { .. } | Self::Preflight(_)) {
             String::new()
         } else if is_for_people {
             page.render(request_id)
@@ -217,11 +225,16 @@ impl Reply {
                 }
                 _ => {}
             }
+            if let Self::Unauthenticated { sign_in } = self {
+                error["sign_in"] = sign_in.as_str().into();
+            }
             json!({ "error": error }).to_string()
         };
         let mut head = ResponseHeader::build(self.status(), Some(12))?;
         let mut set = |name: HeaderName, value: &str| head.insert_header(name, value);
-        set(CONTENT_LENGTH, &body.len().to_string())?;
+        if self.status() != 204 {
+            set(CONTENT_LENGTH, &body.len().to_string())?;
+        }
         set(CACHE_CONTROL, "no-store")?;
         set(VARY, "Cookie, Sec-Fetch-Mode, Accept")?;
         set(X_CONTENT_TYPE_OPTIONS, "nosniff")?;
@@ -263,6 +276,13 @@ impl Reply {
                 head.append_header(SET_COOKIE, cookie)?;
             }
         }
+        if let Self::Preflight(allowed) = self {
+            let asked = "Origin, Access-Control-Request-Method, Access-Control-Request-Headers";
+            head.insert_header(VARY, asked)?;
+            if let Some(allowed) = allowed {
+                allowed.write(&mut head)?;
+            }
+        }
         if let Self::Forbidden {
             forgets_session: true,
             ..
@@ -297,7 +317,9 @@ mod tests {
 
     fn all() -> Vec<Reply> {
         vec![
-            Reply::Unauthenticated,
+            Reply::Unauthenticated {
+                sign_in: "https://x.kalpana.localhost/".to_owned(),
+            },
             Reply::OtherOrigin,
             Reply::Forbidden {
                 request: "https://kalpana.localhost:8443/request-access?host=3000-abcdefghij01"

@@ -225,7 +225,7 @@ impl Tunnels {
             request_id: &request.id,
         };
         headers::strip_hop_by_hop(&mut head);
-        if headers::to_workspace(&mut head, added).is_err() {
+        if headers::to_workspace(&mut head, added, address.surface).is_err() {
             return Outcome::Refused(Reply::Internal, "internal");
         }
         let answer = open::open(workspace, &head).await;
@@ -255,7 +255,7 @@ impl Tunnels {
                         control,
                         entry,
                     }),
-                    None => Outcome::Refused(Reply::Unauthenticated, "session_revoked"),
+                    None => Outcome::Refused(judge::unauthenticated(request), "session_revoked"),
                 }
             }
             Ok(Answer::Declined(mut head, body)) => {

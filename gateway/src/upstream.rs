@@ -2,7 +2,8 @@
 //!
 //! Pingora pools idle connections by the peer's address and its group. The address is the bridge's
 //! socket, which is one workspace's; the group is the workspace's generation and the surface that
-//! the preamble asked for, because what is behind a connection was settled when it was opened.
+//! the preamble asked for, and what is spoken, because what is behind a connection was settled when
+//! it was opened.
 
 use std::fmt;
 use std::os::fd::AsRawFd;
@@ -10,6 +11,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Version};
 use kalpana_bridge_client::ConnectError;
 use kalpana_config::Site;
 use kalpana_domain::address::Surface;
@@ -20,6 +23,7 @@ use pingora_core::protocols::l4::socket::SocketAddr;
 use pingora_core::protocols::l4::stream::Stream;
 use pingora_core::upstreams::peer::{HttpPeer, Tracer, Tracing};
 use pingora_core::{Error, ErrorType, Result};
+use pingora_http::RequestHeader;
 use tokio::net::UnixStream;
 
 use crate::authorize::Permit;
@@ -34,8 +38,41 @@ pub const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 /// would be to lose a request now and then.
 const IDLE_LIMIT: Duration = Duration::from_secs(4);
 
+/// The kind of body that gRPC has. Source: the gRPC protocol over HTTP/2.
+const GRPC: &[u8] = b"application/grpc";
+
 /// How long `web` may take to accept a connection.
 const WEB_CONNECT_LIMIT: Duration = Duration::from_secs(5);
+
+/// What is spoken with a program in a workspace. Nothing negotiates it: there is no TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Speech {
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2 from the first byte ("prior knowledge", RFC 9113, section 3.3).
+    Http2,
+}
+
+impl Speech {
+    /// Chooses what is spoken for a request to a surface: HTTP/2 for gRPC, which there is over
+    /// nothing else, and HTTP/1.1, which every other program understands.
+    ///
+    /// gRPC-Web is made for HTTP/1.1 and stays there.
+    pub fn of(head: &RequestHeader, surface: Surface) -> Self {
+        let kind = head.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+        let rest = kind.and_then(|kind| {
+            let (start, rest) = kind.split_at_checked(GRPC.len())?;
+            start.eq_ignore_ascii_case(GRPC).then_some(rest)
+        });
+        let is_grpc = rest.is_some_and(|rest| matches!(rest, [] | [b'+' | b';' | b' ', ..]));
+        let is_http2 = head.version == Version::HTTP_2;
+        if is_grpc && is_http2 && matches!(surface, Surface::Port(_)) {
+            Self::Http2
+        } else {
+            Self::Http1
+        }
+    }
+}
 
 /// Makes peers.
 pub struct Upstream {
@@ -74,13 +111,23 @@ impl Upstream {
     ///
     /// # Errors
     /// Pingora's, when the socket's path is none.
-    pub fn workspace(&self, permit: &Permit, failure: &DialFailure) -> Result<Box<HttpPeer>> {
+    pub fn workspace(
+        &self,
+        permit: &Permit,
+        speech: Speech,
+        failure: &DialFailure,
+    ) -> Result<Box<HttpPeer>> {
         let route = permit.route();
         let Some(socket) = route.socket(&self.site) else {
             return Error::e_explain(ErrorType::InternalError, "a permit to what does not run");
         };
         let mut peer = HttpPeer::new_uds(&socket.to_string_lossy(), false, String::new())?;
-        peer.group_key = group(route.generation.0, permit.surface());
+        peer.group_key = group(route.generation.0, permit.surface(), speech);
+        if speech == Speech::Http2 {
+            peer.options.set_http_version(2, 2);
+        }
+        // A connection is cut for the sake of one request, so it serves one at a time.
+        peer.options.max_h2_streams = 1;
         let opening = Arc::new(Opening {
             upstreams: Arc::clone(&self.upstreams),
             opened: OnceLock::new(),
@@ -105,13 +152,18 @@ impl fmt::Debug for Upstream {
     }
 }
 
-/// Returns a number that no other generation or surface of the same workspace has.
-fn group(generation: u64, surface: Surface) -> u64 {
+/// Returns a number that no other generation or surface of the same workspace has, nor the same one
+/// when something else is spoken with it.
+fn group(generation: u64, surface: Surface, speech: Speech) -> u64 {
     let surface = match surface {
         Surface::Editor => 0,
         Surface::Port(port) => u64::from(port),
     };
-    (generation << 16) | surface
+    let speech = match speech {
+        Speech::Http1 => 0,
+        Speech::Http2 => 1,
+    };
+    (generation << 17) | (speech << 16) | surface
 }
 
 /// Connects to a bridge and has it open the target.
@@ -204,15 +256,50 @@ mod tests {
     use super::*;
 
     #[test]
-    fn generations_and_surfaces_never_share_a_group() {
+    fn generations_surfaces_and_protocols_never_share_a_group() {
+        let (editor, port) = (Surface::Editor, Surface::Port);
         let groups = [
-            group(1, Surface::Editor),
-            group(1, Surface::Port(1024)),
-            group(1, Surface::Port(65535)),
-            group(2, Surface::Editor),
-            group(2, Surface::Port(1024)),
+            group(1, editor, Speech::Http1),
+            group(1, port(1024), Speech::Http1),
+            group(1, port(1024), Speech::Http2),
+            group(1, port(65535), Speech::Http1),
+            group(1, port(65535), Speech::Http2),
+            group(2, editor, Speech::Http1),
+            group(2, port(1024), Speech::Http1),
+            group(2, port(1024), Speech::Http2),
         ];
         let distinct: std::collections::HashSet<_> = groups.iter().collect();
         assert_eq!(distinct.len(), groups.len());
+    }
+
+    #[test]
+    fn http2_is_spoken_for_grpc_that_came_by_it_to_a_port() {
+        let of = |kind: &str, version, surface| {
+            let mut head = RequestHeader::build("POST", b"/", None).unwrap();
+            head.insert_header(CONTENT_TYPE, kind).unwrap();
+            head.set_version(version);
+            Speech::of(&head, surface)
+        };
+        let port = Surface::Port(50051);
+        for kind in [
+            "application/grpc",
+            "application/grpc+proto",
+            "Application/gRPC; charset=utf-8",
+        ] {
+            assert_eq!(of(kind, Version::HTTP_2, port), Speech::Http2, "{kind}");
+            assert_eq!(of(kind, Version::HTTP_11, port), Speech::Http1);
+            assert_eq!(of(kind, Version::HTTP_2, Surface::Editor), Speech::Http1);
+        }
+        for kind in [
+            "application/grpc-web",
+            "application/grpc-web+proto",
+            "application/grp",
+            "application/json",
+            "",
+        ] {
+            assert_eq!(of(kind, Version::HTTP_2, port), Speech::Http1, "{kind}");
+        }
+        let silent = RequestHeader::build("GET", b"/", None).unwrap();
+        assert_eq!(Speech::of(&silent, port), Speech::Http1);
     }
 }

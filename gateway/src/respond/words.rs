@@ -21,7 +21,8 @@ impl Reply {
         };
         match self {
             Self::Redirect { .. } => say("Moving on", "This page is elsewhere."),
-            Self::Unauthenticated => say(
+            Self::Preflight(_) => say("Asked and answered", ""),
+            Self::Unauthenticated { .. } => say(
                 "You are not signed in here",
                 "Open this address in a browser tab to sign in, then try again.",
             ),

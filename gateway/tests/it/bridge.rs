@@ -15,11 +15,13 @@ use tokio::io::{
     AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader, ReadBuf,
 };
 use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
+use crate::grpc;
 use crate::world::World;
 
 /// Nobody listens on this port of the stand-in.
@@ -49,6 +51,8 @@ pub(crate) struct Bridge {
     pub(crate) arrived: Arc<Mutex<Vec<Arrived>>>,
     /// What is served besides, by path.
     pub(crate) files: Files,
+    /// How many more events may be sent.
+    pub(crate) events: Arc<Semaphore>,
     task: JoinHandle<()>,
 }
 
@@ -63,12 +67,15 @@ impl Bridge {
         let (clock, list) = (Arc::clone(&world.clock), Arc::clone(&arrived));
         let files = Files::default();
         let served = Arc::clone(&files);
+        let events = Arc::new(Semaphore::new(0));
+        let allowed = Arc::clone(&events);
         let task = tokio::spawn(async move {
             let mut connections = tokio::task::JoinSet::new();
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
                 let now = u64::try_from(clock.now().as_second()).unwrap();
                 let (list, served) = (Arc::clone(&list), Arc::clone(&served));
+                let events = Arc::clone(&allowed);
                 connections.spawn(async move {
                     let mut stream = BufReader::new(stream);
                     let mut line = Vec::new();
@@ -83,7 +90,8 @@ impl Bridge {
                             bytes: Arc::clone(&bytes),
                         });
                         // An ending connection is the tests' own doing.
-                        let _ = serve(BufReader::new(Recorded { stream, bytes }), &served).await;
+                        let stream = BufReader::new(Recorded { stream, bytes });
+                        let _ = serve(stream, &served, &events).await;
                     }
                 });
             }
@@ -91,6 +99,7 @@ impl Bridge {
         Self {
             arrived,
             files,
+            events,
             task,
         }
     }
@@ -134,7 +143,8 @@ fn admit(line: &[u8], workspace: &str, generation: u64, now: u64) -> Result<Targ
     }
 }
 
-struct Recorded {
+#[derive(Debug)]
+pub(crate) struct Recorded {
     stream: BufReader<UnixStream>,
     bytes: Arc<Mutex<Vec<u8>>>,
 }
@@ -174,7 +184,14 @@ impl AsyncWrite for Recorded {
 }
 
 /// Answers requests by their path, on one connection until it ends.
-async fn serve(mut stream: BufReader<Recorded>, files: &Files) -> io::Result<()> {
+async fn serve(
+    mut stream: BufReader<Recorded>,
+    files: &Files,
+    events: &Semaphore,
+) -> io::Result<()> {
+    if stream.fill_buf().await?.starts_with(b"PRI ") {
+        return grpc::serve(stream).await;
+    }
     loop {
         let mut head = String::new();
         while !head.ends_with("\r\n\r\n") {
@@ -228,6 +245,25 @@ async fn serve(mut stream: BufReader<Recorded>, files: &Files) -> io::Result<()>
                     .await?;
                 // Quiet until the other side ends it.
                 stream.read_u8().await?;
+            }
+            "/events" => {
+                stream
+                    .write_all(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
+                    .await?;
+                for number in 1..=9 {
+                    let Ok(allowed) = events.acquire().await else {
+                        return Ok(());
+                    };
+                    allowed.forget();
+                    let event = format!("9\r\ndata: {number}\n\n\r\n");
+                    stream.write_all(event.as_bytes()).await?;
+                }
+                stream.write_all(b"0\r\n\r\n").await?;
+            }
+            "/cors" => {
+                stream
+                    .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nAccess-Control-Allow-Origin: https://app.example\r\nVary: Accept\r\n\r\n")
+                    .await?;
             }
             "/hang" => {
                 stream.read_to_end(&mut Vec::new()).await?;
