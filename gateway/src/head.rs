@@ -12,6 +12,8 @@ use http::{HeaderMap, HeaderValue, Method};
 use pingora_http::RequestHeader;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
+use crate::framing::has_bare_line_feed;
+
 /// Most header fields that are looked at. More is too many anyway.
 const FIELD_LIMIT: usize = 128;
 
@@ -67,7 +69,8 @@ fn parse(bytes: &[u8]) -> Parsed {
     match request.parse(bytes) {
         Ok(httparse::Status::Partial) => return Parsed::Partial,
         // A client that speaks WebSocket before it is told that it may is none.
-        Ok(httparse::Status::Complete(length)) if length == bytes.len() => {}
+        Ok(httparse::Status::Complete(length))
+            if length == bytes.len() && !has_bare_line_feed(bytes) => {}
         Ok(httparse::Status::Complete(_)) | Err(_) => return Parsed::Other,
     }
     let (Some("GET"), Some(path), Some(1)) = (request.method, request.path, request.version) else {
@@ -142,6 +145,7 @@ mod tests {
             change("WebSocket", "h2c"),
             change("WebSocket", "websocket, h2c"),
             change("keep-alive, Upgrade", "keep-alive"),
+            change("HTTP/1.1\r\n", "HTTP/1.1\n"),
             change("Sec-WebSocket-Key: k", "Content-Length: 0"),
             change("Sec-WebSocket-Key: k", "Transfer-Encoding: chunked"),
             change("Sec-WebSocket-Key: k", "Upgrade: websocket"),

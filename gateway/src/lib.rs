@@ -34,6 +34,7 @@ pub mod callback;
 pub mod client;
 pub mod connection;
 pub mod error;
+pub mod framing;
 pub mod front;
 pub mod handover;
 pub mod head;

@@ -22,6 +22,7 @@ use crate::assets::{Assets, Found};
 use crate::authorize::cors;
 use crate::client::TrustedProxies;
 use crate::connection;
+use crate::framing;
 use crate::headers::{self, Added};
 use crate::judge::{self, Judge, Next};
 use crate::limit::{self, BodyFault};
@@ -190,6 +191,21 @@ impl ProxyHttp for Proxy {
         session: &mut Session,
         request: &mut RequestContext,
     ) -> Result<bool> {
+        let downstream = session.as_downstream();
+        let is_ambiguous = downstream.as_http1().is_some_and(|h1| {
+            framing::is_ambiguous(
+                h1.get_headers_raw_bytes().as_ref(),
+                &downstream.req_header().headers,
+            )
+        });
+        if is_ambiguous {
+            // Nobody knows where the next request would begin.
+            session.as_downstream_mut().set_keepalive(None);
+            request.denied = Some("ambiguous");
+            self.judge.metrics.denied("ambiguous");
+            self.answer(session, request, &Reply::BadRequest).await?;
+            return Ok(true);
+        }
         let head_bytes = limit::head_bytes(session.as_downstream());
         match self.judge.judge(session.req_header(), head_bytes, request) {
             Next::Forward => {

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::num::NonZeroU16;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
@@ -53,17 +54,35 @@ pub(crate) struct Bridge {
     pub(crate) files: Files,
     /// How many more events may be sent.
     pub(crate) events: Arc<Semaphore>,
+    /// What a back end answered, where there is one, over all connections.
+    pub(crate) answered: Arc<Mutex<Vec<u8>>>,
     task: JoinHandle<()>,
 }
 
 impl Bridge {
     /// Listens where the workspace's route says, for one generation.
     pub(crate) fn start(world: &World, workspace: &'static str, generation: u64) -> Self {
+        Self::listen(world, workspace, generation, None)
+    }
+
+    /// Listens in the same place, and passes everything on to the server behind `backend`, a socket.
+    pub(crate) fn before(world: &World, workspace: &'static str, backend: &Path) -> Self {
+        Self::listen(world, workspace, 1, Some(backend.to_owned()))
+    }
+
+    fn listen(
+        world: &World,
+        workspace: &'static str,
+        generation: u64,
+        backend: Option<PathBuf>,
+    ) -> Self {
         let path = world.site.bridge_socket(workspace);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         let _ = std::fs::remove_file(&path);
         let listener = UnixListener::bind(path).unwrap();
         let arrived = Arc::<Mutex<Vec<Arrived>>>::default();
+        let answered = Arc::<Mutex<Vec<u8>>>::default();
+        let answers = Arc::clone(&answered);
         let (clock, list) = (Arc::clone(&world.clock), Arc::clone(&arrived));
         let files = Files::default();
         let served = Arc::clone(&files);
@@ -76,6 +95,7 @@ impl Bridge {
                 let now = u64::try_from(clock.now().as_second()).unwrap();
                 let (list, served) = (Arc::clone(&list), Arc::clone(&served));
                 let events = Arc::clone(&allowed);
+                let (backend, answers) = (backend.clone(), Arc::clone(&answers));
                 connections.spawn(async move {
                     let mut stream = BufReader::new(stream);
                     let mut line = Vec::new();
@@ -89,9 +109,12 @@ impl Bridge {
                             target,
                             bytes: Arc::clone(&bytes),
                         });
+                        let stream = Recorded { stream, bytes };
                         // An ending connection is the tests' own doing.
-                        let stream = BufReader::new(Recorded { stream, bytes });
-                        let _ = serve(stream, &served, &events).await;
+                        let _ = match backend {
+                            None => serve(BufReader::new(stream), &served, &events).await,
+                            Some(path) => relay(stream, &path, answers).await,
+                        };
                     }
                 });
             }
@@ -100,6 +123,7 @@ impl Bridge {
             arrived,
             files,
             events,
+            answered,
             task,
         }
     }
@@ -181,6 +205,20 @@ impl AsyncWrite for Recorded {
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(context)
     }
+}
+
+/// Passes both directions on until either side ends.
+async fn relay(
+    mut stream: Recorded,
+    backend: &Path,
+    answered: Arc<Mutex<Vec<u8>>>,
+) -> io::Result<()> {
+    let mut backend = Recorded {
+        stream: BufReader::new(UnixStream::connect(backend).await?),
+        bytes: answered,
+    };
+    tokio::io::copy_bidirectional(&mut stream, &mut backend).await?;
+    Ok(())
 }
 
 /// Answers requests by their path, on one connection until it ends.

@@ -8,10 +8,12 @@
 )]
 
 mod assets;
+mod backend;
 mod bridge;
 mod client;
 mod entrance;
 mod grpc;
+mod h2_abuse;
 mod handover;
 mod isolation;
 mod limits;
@@ -21,6 +23,7 @@ mod pages;
 mod ports;
 mod sharing;
 mod sign_in;
+mod smuggling;
 mod start;
 mod tunnel;
 mod upgrade;
