@@ -180,7 +180,7 @@ async fn echo(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, hyper
 }
 
 /// Returns where `scripts/backends` has put an executable.
-fn installed(name: &str) -> PathBuf {
+pub(crate) fn installed(name: &str) -> PathBuf {
     let cache = std::env::var_os("KALPANA_CACHE").map(PathBuf::from);
     let cache = cache.unwrap_or_else(|| {
         let home = std::env::var_os("HOME").unwrap_or_else(|| "/root".into());

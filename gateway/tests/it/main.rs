@@ -8,6 +8,7 @@
 )]
 
 mod assets;
+mod autobahn;
 mod backend;
 mod bridge;
 mod client;
