@@ -63,18 +63,11 @@ pub(crate) async fn converse(
 ) -> io::Result<Head> {
     stream.write_all(request).await?;
     stream.flush().await?;
-    message(stream, buffer).await
+    answer(stream, buffer).await
 }
 
-/// Reads a whole answer, whose body is thrown away. Returns its status.
-pub(crate) async fn answer(
-    stream: &mut (impl AsyncRead + Unpin),
-    buffer: &mut Vec<u8>,
-) -> io::Result<u16> {
-    Ok(message(stream, buffer).await?.status)
-}
-
-async fn message(stream: &mut (impl AsyncRead + Unpin), buffer: &mut Vec<u8>) -> io::Result<Head> {
+/// Reads a whole answer, whose body is thrown away. Returns its head.
+async fn answer(stream: &mut (impl AsyncRead + Unpin), buffer: &mut Vec<u8>) -> io::Result<Head> {
     buffer.clear();
     let head = read_head(stream, buffer).await?;
     let head = head.ok_or(io::ErrorKind::UnexpectedEof)?;
@@ -168,9 +161,9 @@ mod tests {
             let (mut ours, mut theirs) = tokio::io::duplex(16);
             let text = format!("HTTP/1.1 204 X\r\n{body}");
             let writer = tokio::spawn(async move { theirs.write_all(text.as_bytes()).await });
-            let status = answer(&mut ours, &mut Vec::new()).await.unwrap();
+            let head = answer(&mut ours, &mut Vec::new()).await.unwrap();
             writer.await.unwrap().unwrap();
-            assert_eq!(status, 204, "{body}");
+            assert_eq!(head.status, 204, "{body}");
             assert_eq!(ours.read(&mut [0]).await.unwrap(), 0);
         }
     }

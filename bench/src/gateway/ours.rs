@@ -114,7 +114,7 @@ impl Ours {
         name: &'static str,
         certificate: &Certificate,
         count: usize,
-        sockets: Option<PathBuf>,
+        sockets: Option<&Path>,
     ) -> anyhow::Result<Self> {
         let data = folder.join(name);
         let mut config = Config::default();
@@ -133,7 +133,7 @@ impl Ours {
             own(path)?;
         }
         let in_place = site.workspaces_run_dir();
-        match &sockets {
+        match sockets {
             // They are found where this site's are.
             Some(elsewhere) => std::os::unix::fs::symlink(elsewhere, &in_place)?,
             None => {

@@ -97,9 +97,9 @@ impl Stage {
 
     /// Returns a second gateway of ours that knows only `count` of the same workspaces.
     pub(crate) fn second(&self, count: usize) -> anyhow::Result<Ours> {
-        let sockets = Some(self.ours.workspaces());
+        let sockets = self.ours.workspaces();
         let folder = self.folder.path();
-        Ours::prepare(folder, "second", &self.certificate, count, sockets)
+        Ours::prepare(folder, "second", &self.certificate, count, Some(&sockets))
     }
 
     /// Starts one peer.

@@ -14,11 +14,11 @@ pub(super) fn ports() -> Listening {
     let entries = both.into_iter().flatten().flatten();
     entries
         .filter(|entry| entry.state == TcpState::Listen)
-        .filter_map(reachable)
+        .filter_map(|entry| reachable(&entry))
         .collect()
 }
 
-fn reachable(entry: TcpNetEntry) -> Option<NonZeroU16> {
+fn reachable(entry: &TcpNetEntry) -> Option<NonZeroU16> {
     let address = entry.local_address.ip().to_canonical();
     let is_reached = match address {
         // Servers are dialled at the first address of the loopback.

@@ -108,7 +108,7 @@ async fn until_the_end(stream: Stream, bytes: Vec<u8>) -> Heard {
                 RST_STREAM => heard.resets += 1,
                 PING => heard.pongs += 1,
                 GO_AWAY => {
-                    heard.go_away = Some(u32::from_be_bytes(payload[4..8].try_into().unwrap()))
+                    heard.go_away = Some(u32::from_be_bytes(payload[4..8].try_into().unwrap()));
                 }
                 _ => {}
             }
