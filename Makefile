@@ -2,7 +2,7 @@
 # KALPANA_CACHE (default ~/.cache/kalpana) is where everything built or downloaded is kept.
 
 .DEFAULT_GOAL := help
-.PHONY: help up test soak check format image ui build bench-lifecycle bench-store bench-gateway clean
+.PHONY: help up test soak conformance check format image ui build bench-lifecycle bench-store bench-gateway clean
 
 ARGS ?=
 
@@ -21,6 +21,9 @@ test: ## runs every test there is, real browser and containers included
 
 soak: ## runs for an hour and more what 'make test' runs in minutes: outages of the database, races, moves
 	@scripts/soak
+
+conformance: ## judges the gateway by sslyze, testssl.sh and slowhttptest
+	@scripts/conformance
 
 check: ## formatting, clippy, documentation, licences, lint
 	@scripts/check
