@@ -26,6 +26,11 @@ export class Site {
   #process;
   #log;
 
+  /** Waits for a line of the site's output, whenever it was written. */
+  async says(what, pattern) {
+    await until(`${what} in the site's output`, () => pattern.test(this.#output));
+  }
+
   /** Starts a site and waits until it says that it is ready. Its output goes to `log` as well. */
   static async start({ binary, image, log }) {
     const site = new Site();

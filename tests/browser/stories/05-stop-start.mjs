@@ -16,6 +16,8 @@ export const stories = {
     const names = await containers(world.site.instance);
     assert.ok(!names.some((container) => container.includes(id)), `a container is left: ${names}`);
     await world.gallery.take(ada.page, "stopped");
+    // What the editor had open were WebSockets over HTTP/2 (RFC 8441), and the stop has ended them.
+    await world.site.says("a WebSocket over HTTP/2", /"http":2,[^\n]*"upgraded":true,[^\n]*"end":"workspace"/);
 
     // Its own address says so as well, and leads to the page that offers the start.
     await ada.watch.expecting(/status of 503/, async () => {
