@@ -11,9 +11,11 @@
 //! and rates come beside it. Every round measures all targets, forth and back ([`rounds`]); what
 //! is compared is the median over rounds of the ratio ([`statistics`]).
 //!
-//! The workloads: [`small`] (W1, W2; over [`requests`] and [`http2`]), [`handshakes`] (W3),
-//! [`websockets`] (W4), [`memory`] (W5), [`routes`] (W6), [`churn`] (W7), [`latency`] (W8),
-//! [`hostile`] (W9) and [`replacement`] (W10). [`results`] keeps what they came to, [`docs`] and [`chart`] show it.
+//!
+//! The workloads: [`inside`] (W0), [`small`] (W1, W2; over [`requests`] and [`http2`]),
+//! [`handshakes`] (W3), [`websockets`] (W4), [`memory`] (W5), [`routes`] (W6), [`churn`] (W7),
+//! [`latency`] (W8), [`hostile`] (W9) and [`replacement`] (W10). [`results`] keeps what they came
+//! to, [`docs`] and [`chart`] show it.
 
 mod auth;
 mod certificate;
@@ -29,6 +31,7 @@ mod handshakes;
 mod hostile;
 mod http1;
 mod http2;
+mod inside;
 mod latency;
 mod measure;
 mod memory;
@@ -122,8 +125,11 @@ async fn run(options: Options) -> anyhow::Result<()> {
 /// Runs the workloads that are wanted: first those that share running proxies, then those that
 /// start them anew.
 async fn measure(stage: &Stage, figures: &mut Vec<Figure>) -> anyhow::Result<()> {
-    use Workload::{W1, W1h2, W2, W3, W4, W5, W6, W7, W8, W9, W10};
+    use Workload::{W0, W1, W1h2, W2, W3, W4, W5, W6, W7, W8, W9, W10};
     let wants = |workload| stage.options.wants(workload);
+    if wants(W0) {
+        figures.extend(inside::measure(&stage.options)?);
+    }
     if [W1, W1h2, W2, W3, W4, W8, W9].into_iter().any(wants) {
         let targets = stage.targets().await?;
         if wants(W1) {

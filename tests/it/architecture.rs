@@ -77,6 +77,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "link",
             "store",
             "auth",
+            "certs",
+            "gateway",
             "tests",
             "test-mongodb",
         ],

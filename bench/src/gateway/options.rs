@@ -48,6 +48,8 @@ pub(crate) enum Part {
 /// A workload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Workload {
+    /// Within the gateway: judgement, tables
+    W0,
     /// Small requests over HTTP/1
     W1,
     /// Small requests over HTTP/2
