@@ -11,7 +11,6 @@
 //! and rates come beside it. Every round measures all targets, forth and back ([`rounds`]); what
 //! is compared is the median over rounds of the ratio ([`statistics`]).
 //!
-//!
 //! The workloads: [`inside`] (W0), [`small`] (W1, W2; over [`requests`] and [`http2`]),
 //! [`handshakes`] (W3), [`websockets`] (W4), [`memory`] (W5), [`routes`] (W6), [`churn`] (W7),
 //! [`latency`] (W8), [`hostile`] (W9) and [`replacement`] (W10). [`results`] keeps what they came
