@@ -49,8 +49,18 @@ fn merge(before: Vec<Value>, now: &[Value]) -> Vec<Value> {
     let is_old = |row: &Value| !now.iter().any(|new| workload(new) == workload(row));
     let kept = before.into_iter().filter(is_old);
     let mut all: Vec<Value> = kept.chain(now.iter().cloned()).collect();
-    all.sort_by(|one, other| workload(one).cmp(workload(other)));
+    all.sort_by_key(|row| order(workload(row)));
     all
+}
+
+/// Orders workloads by their number: `W1h2` follows `W1`, and `W10` comes last.
+fn order(workload: &str) -> (u32, String) {
+    let digits: String = workload
+        .chars()
+        .skip(1)
+        .take_while(char::is_ascii_digit)
+        .collect();
+    (digits.parse().unwrap_or(u32::MAX), workload.to_owned())
 }
 
 #[cfg(test)]
@@ -62,9 +72,20 @@ mod tests {
     #[test]
     fn a_workload_is_replaced_as_a_whole() {
         let row = |cell: &str, ours: u32| json!({ "cell": cell, "ours": ours });
-        let before = vec![row("W1 a", 1), row("W1 b", 1), row("W3 a", 1)];
-        let merged = merge(before, &[row("W1 a", 2), row("W2 a", 2)]);
-        let expected = vec![row("W1 a", 2), row("W2 a", 2), row("W3 a", 1)];
+        let before = vec![
+            row("W10 a", 1),
+            row("W1 a", 1),
+            row("W1 b", 1),
+            row("W3 a", 1),
+        ];
+        let merged = merge(before, &[row("W1 a", 2), row("W2 a", 2), row("W1h2 a", 2)]);
+        let expected = vec![
+            row("W1 a", 2),
+            row("W1h2 a", 2),
+            row("W2 a", 2),
+            row("W3 a", 1),
+            row("W10 a", 1),
+        ];
         assert_eq!(merged, expected);
     }
 }
