@@ -132,7 +132,10 @@ fn links(links: &[(u16, String)]) -> String {
     let mut list = "<p>These ports are open:</p>\n<ul class=\"links\">\n".to_owned();
     for (port, url) in links {
         let url = escape(url);
-        let _ = writeln!(list, "<li><a href=\"{url}\">{port}</a></li>");
+        let _ = writeln!(
+            list,
+            "<li><a href=\"{url}\" target=\"_top\">{port}</a></li>"
+        );
     }
     list.push_str("</ul>\n");
     list

@@ -76,7 +76,7 @@ async fn a_port_without_a_listener_is_named() {
     );
     assert!(
         text(&answer).contains(&format!(
-            "href=\"https://5173-{MINE}.kalpana.localhost:8443\">5173</a>"
+            "href=\"https://5173-{MINE}.kalpana.localhost:8443\" target=\"_top\">5173</a>"
         )),
         "{}",
         text(&answer)
