@@ -11,7 +11,8 @@ use http::header::TRANSFER_ENCODING;
 /// what was read of it, where a length that the body does not have may be missing already.
 ///
 /// Ambiguous are: lines that end in LF alone, a target with spaces or without its leading slash,
-/// a length beside a transfer coding, and any transfer coding but one `chunked`. Source: RFC 9112,
+/// a length that is no number or is named twice, one beside a transfer coding, and any transfer
+/// coding but one `chunked`. Source: RFC 9112,
 /// sections 2.2, 3.2 and 6.3.
 pub fn is_ambiguous(raw: &[u8], headers: &HeaderMap) -> bool {
     has_bare_line_feed(raw) || !has_plain_target(raw) || has_odd_length(raw, headers)
@@ -39,18 +40,28 @@ fn has_plain_target(raw: &[u8]) -> bool {
 }
 
 fn has_odd_length(raw: &[u8], headers: &HeaderMap) -> bool {
+    let mut lengths = lengths(raw);
+    let length = lengths.next();
+    let is_plain = |length: &[u8]| !length.is_empty() && length.iter().all(u8::is_ascii_digit);
+    if length.is_some_and(|length| !is_plain(length)) || lengths.next().is_some() {
+        return true;
+    }
     let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
     let Some(coding) = codings.next() else {
         return false;
     };
     let is_chunked = coding.as_bytes().eq_ignore_ascii_case(b"chunked");
-    !is_chunked || codings.next().is_some() || has_length(raw)
+    !is_chunked || codings.next().is_some() || length.is_some()
 }
 
-fn has_length(raw: &[u8]) -> bool {
-    raw.split(|byte| *byte == b'\n')
-        .filter_map(|line| line.split(|byte| *byte == b':').next())
-        .any(|name| name.trim_ascii().eq_ignore_ascii_case(b"content-length"))
+/// Returns the lengths that a head names, as they came.
+fn lengths(raw: &[u8]) -> impl Iterator<Item = &[u8]> {
+    raw.split(|byte| *byte == b'\n').filter_map(|line| {
+        let colon = line.iter().position(|byte| *byte == b':')?;
+        let name = line[..colon].trim_ascii();
+        name.eq_ignore_ascii_case(b"content-length")
+            .then(|| line[colon + 1..].trim_ascii())
+    })
 }
 
 #[cfg(test)]
@@ -98,6 +109,9 @@ mod tests {
             "GET /\r\n\r\n",
             "POST / HTTP/1.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
             "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\ncontent-LENGTH: 5\r\n\r\n",
+            "POST / HTTP/1.1\r\nContent-Length: 5,5\r\n\r\n",
+            "POST / HTTP/1.1\r\nContent-Length:\r\n\r\n",
+            "POST / HTTP/1.1\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\n",
             "POST / HTTP/1.1\r\nTransfer-Encoding: identity, chunked\r\n\r\n",
             "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n",
         ] {

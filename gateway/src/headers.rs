@@ -384,6 +384,8 @@ mod tests {
             ("x-kalpana-internal", b"Bearer x"),
             ("x_kalpana-user", b"root"),
             ("x-real-ip", b"10.0.0.1"),
+            ("x-original-url", b"/.kalpana/callback"),
+            ("x-rewrite-url", b"/admin"),
             ("x-request-id", b"forged"),
             ("x-app", b"kept"),
         ]);
