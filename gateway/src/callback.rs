@@ -50,6 +50,8 @@ pub enum CallbackError {
     OtherRoute,
     /// The port is not shared with who has it, or not any more.
     NotShared,
+    /// The link that it was made for has ended.
+    LinkOver,
     /// Its control session has ended.
     Revoked,
 }
@@ -66,6 +68,7 @@ impl CallbackError {
             Self::NoNonce => "ticket_without_nonce",
             Self::OtherRoute => "ticket_other_route",
             Self::NotShared => "ticket_not_shared",
+            Self::LinkOver => "ticket_link_over",
             Self::Revoked => "ticket_revoked",
         }
     }
@@ -137,7 +140,10 @@ pub fn redeem(
     let is_shared =
         share.is_some_and(|share| share.admits(Some(grant.right), desk.now, route.generation));
     if !is_owner && !is_shared {
-        return Err(CallbackError::NotShared);
+        return Err(match grant.right {
+            Right::Link(_) => CallbackError::LinkOver,
+            _ => CallbackError::NotShared,
+        });
     }
     if (desk.is_revoked)(grant.session) {
         return Err(CallbackError::Revoked);

@@ -198,6 +198,9 @@ impl Judge {
         };
         let route = self.routes.find(address.workspace);
         match authorize::authorize(&facts, proven, route, &rules) {
+            Ok(permit) if permit.visit().right.is_some() && self.sessions.is_stale() => {
+                Next::Answer(Reply::ControlPlaneAway, "session_unsure")
+            }
             Ok(permit) => {
                 if let Err(too_many) = self.rates.user(permit.visit().right) {
                     return Next::Answer(Reply::TooManyRequests(too_many), "rate_user");
@@ -241,7 +244,7 @@ impl Judge {
                 };
                 Next::Answer(reply, reason)
             }
-            Err(Refusal::LinkOver(reason)) => Next::Answer(self.forbidden(address, true), reason),
+            Err(Refusal::LinkOver(reason)) => Next::Answer(Reply::LinkOver, reason),
             Err(Refusal::OtherPath) => {
                 Next::Answer(self.forbidden(address, false), "link_other_path")
             }
@@ -268,6 +271,9 @@ impl Judge {
     ) -> Next {
         if head.method != Method::GET {
             return Next::Answer(Reply::MethodNotAllowed, "method");
+        }
+        if self.sessions.is_stale() {
+            return Next::Answer(Reply::ControlPlaneAway, "session_unsure");
         }
         if self.left.is_cancelled() {
             // Only the process that has taken over knows which tickets are used from now on.
@@ -296,6 +302,7 @@ impl Judge {
         };
         match redeemed {
             Ok(reply) => Next::Answer(reply, ""),
+            Err(error @ CallbackError::LinkOver) => Next::Answer(Reply::LinkOver, error.as_str()),
             Err(error @ CallbackError::NotShared) => {
                 Next::Answer(self.forbidden(address, true), error.as_str())
             }
@@ -369,8 +376,9 @@ impl Judge {
             .routes
             .find(route.workspace)
             .is_some_and(|current| current.generation == route.generation && current.runs());
-        let is_over =
-            self.sessions.is_revoked(permit.session()) || self.sessions.sharing().is_over(&visit);
+        let is_over = self.sessions.is_revoked(permit.session())
+            || self.sessions.sharing().is_over(&visit)
+            || (visit.right.is_some() && self.sessions.is_stale());
         (is_current && !is_over).then_some(entry)
     }
 

@@ -45,6 +45,7 @@ pub mod limit;
 pub mod listener;
 pub mod live;
 pub mod metrics;
+pub mod monotonic;
 pub mod plain;
 pub mod proxy;
 pub mod proxy_protocol;

@@ -7,74 +7,15 @@
 //! To cut it there ends it at the client too, over HTTP/1 and for the one stream of an HTTP/2
 //! connection alike, which the same browser may be using for other hosts.
 
-use std::net::Shutdown;
-use std::os::fd::RawFd;
-use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
 
 use dashmap::DashMap;
 use kalpana_domain::id::{SessionId, UserId, WorkspaceId};
 
 use crate::sharing::Visit;
 use crate::tunnel::control::{Control, Cut};
-
-/// A handle on one upstream connection, which the pool may pass from request to request.
-#[derive(Debug)]
-pub struct Handle {
-    /// A duplicate of the connection's descriptor while it is open. Pingora owns the original and
-    /// offers only its number, which could mean another file by the time it is used.
-    stream: Mutex<Option<UnixStream>>,
-}
-
-impl Handle {
-    /// Ends the connection in both directions.
-    pub fn cut(&self) {
-        if let Some(stream) = self.lock().as_ref() {
-            // It may have ended already, which is as good.
-            let _ = stream.shutdown(Shutdown::Both);
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<UnixStream>> {
-        self.stream.lock().expect("no holder panics")
-    }
-}
-
-/// The upstream connections that are open, by the number that Pingora knows them by.
-#[derive(Debug, Default)]
-pub struct Upstreams {
-    by_number: DashMap<RawFd, Arc<Handle>>,
-}
-
-impl Upstreams {
-    /// Enters a new connection, of which `duplicate` is a second descriptor.
-    pub fn opened(&self, number: RawFd, duplicate: UnixStream) -> Arc<Handle> {
-        let handle = Arc::new(Handle {
-            stream: Mutex::new(Some(duplicate)),
-        });
-        self.by_number.insert(number, Arc::clone(&handle));
-        handle
-    }
-
-    /// Forgets a connection. To be called before its descriptor is closed, so that the number
-    /// cannot mean another connection yet.
-    pub fn closed(&self, number: RawFd, handle: &Arc<Handle>) {
-        handle.lock().take();
-        self.by_number
-            .remove_if(&number, |_, known| Arc::ptr_eq(known, handle));
-    }
-
-    /// Returns the handle of an open connection.
-    pub fn find(&self, number: RawFd) -> Option<Arc<Handle>> {
-        self.by_number.get(&number).map(|found| Arc::clone(&found))
-    }
-
-    /// Returns how many are open, pooled ones included.
-    pub fn count(&self) -> usize {
-        self.by_number.len()
-    }
-}
+use crate::upstream::connections::Handle;
 
 /// Whom something open depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -204,12 +145,15 @@ impl Drop for Entry {
 #[cfg(test)]
 mod tests {
     use std::io::Read;
+    use std::os::fd::RawFd;
+    use std::os::unix::net::UnixStream;
 
     use kalpana_domain::address::WorkspaceAddress;
     use kalpana_domain::id::Generation;
     use kalpana_domain::sharing::Right;
 
     use super::*;
+    use crate::upstream::connections::Upstreams;
 
     const USER: UserId = UserId::from_bytes([1; 16]);
 
@@ -278,16 +222,5 @@ mod tests {
         let cut = live.cut_visits(|visit| *visit == meant, Cut::SharingChanged);
         assert_eq!(cut, 1);
         assert!(!is_open(&mut one_far) && is_open(&mut two_far));
-    }
-
-    #[test]
-    fn a_number_that_was_given_again_means_the_newer_connection() {
-        let upstreams = Upstreams::default();
-        let old = upstreams.opened(7, UnixStream::pair().unwrap().0);
-        let new = upstreams.opened(7, UnixStream::pair().unwrap().0);
-        upstreams.closed(7, &old);
-        assert!(Arc::ptr_eq(&upstreams.find(7).unwrap(), &new));
-        upstreams.closed(7, &new);
-        assert_eq!(upstreams.count(), 0);
     }
 }

@@ -26,10 +26,11 @@ use crate::framing;
 use crate::headers::{self, Added};
 use crate::judge::{self, Judge, Next};
 use crate::limit::{self, BodyFault};
-use crate::live::{Switch, Upstreams};
+use crate::live::Switch;
 use crate::metrics::Open;
 use crate::request::{Kind, RequestContext};
 use crate::respond::Reply;
+use crate::upstream::connections::Upstreams;
 use crate::upstream::{Speech, Upstream};
 
 /// What forwarding a request needs besides the judgement.
@@ -77,10 +78,10 @@ impl Proxy {
             },
             ErrorSource::Upstream => Some(match request.kind {
                 Kind::Workspace(address) => {
-                    let failure = request.dial_failure.lock().expect("no holder panics");
-                    if failure.is_none() && matches!(error.etype(), ErrorType::ReadTimedout) {
+                    if request.was_given_up() {
                         Reply::WorkspaceSilent
                     } else {
+                        let failure = request.dial_failure.lock().expect("no holder panics");
                         let is_owner = request.is_owners();
                         self.judge
                             .explain_unreachable(failure.as_ref(), address, is_owner)
@@ -247,6 +248,10 @@ impl ProxyHttp for Proxy {
             return Ok(());
         }
         let headers = &session.req_header().headers;
+        if let (Some(upstream), None) = (&request.upstream, request.upstream_took) {
+            // Who still sends is not waiting yet.
+            upstream.asked();
+        }
         // Of somebody who is not signed in nothing limits how many such bodies they send.
         let may_converse = request
             .permit
@@ -283,7 +288,7 @@ impl ProxyHttp for Proxy {
 
     async fn connected_to_upstream(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         _reused: bool,
         _peer: &HttpPeer,
         descriptor: std::os::fd::RawFd,
@@ -296,9 +301,15 @@ impl ProxyHttp for Proxy {
         let Some(handle) = self.upstreams.find(descriptor) else {
             return Error::e_explain(ErrorType::InternalError, "a connection nobody opened");
         };
-        match self.judge.enter(permit, &Switch::Connection(handle)) {
+        let switch = Switch::Connection(Arc::clone(&handle));
+        match self.judge.enter(permit, &switch) {
             Some(entry) => request.live = Some(entry),
             None => return Error::e_explain(ErrorType::HTTPStatus(401), "it has just ended"),
+        }
+        // A call by gRPC says itself how long it may take, which may be for ever.
+        if Speech::of(session.req_header(), permit.surface()) == Speech::Http1 {
+            handle.asked();
+            request.upstream = Some(handle);
         }
         Ok(())
     }
@@ -328,7 +339,13 @@ impl ProxyHttp for Proxy {
         answer: &mut ResponseHeader,
         request: &mut RequestContext,
     ) -> Result<()> {
+        if answer.status.is_informational() && answer.status != StatusCode::SWITCHING_PROTOCOLS {
+            return Ok(());
+        }
         request.upstream_took = request.forwarded.map(|since| since.elapsed());
+        if let Some(upstream) = &request.upstream {
+            upstream.answered();
+        }
         if answer.status == StatusCode::SWITCHING_PROTOCOLS {
             if !session.req_header().headers.contains_key(UPGRADE) {
                 // Both ends would go on to read the same bytes in different ways.
@@ -338,8 +355,6 @@ impl ProxyHttp for Proxy {
             // A WebSocket may be quiet for as long as it likes.
             session.as_downstream_mut().set_read_timeout(None);
             request.websocket = Some(Open::count(&self.judge.metrics.websockets));
-        } else if answer.status.is_informational() {
-            return Ok(());
         }
         match request.kind {
             Kind::App => self.judge.policies.ours(answer, &request.id),
@@ -350,6 +365,25 @@ impl ProxyHttp for Proxy {
                 self.judge.policies.from_workspace(answer, &request.id)
             }
         }
+    }
+
+    fn error_while_proxy(
+        &self,
+        peer: &HttpPeer,
+        session: &mut Session,
+        error: Box<Error>,
+        request: &mut RequestContext,
+        is_reused: bool,
+    ) -> Box<Error> {
+        let mut error = error.more_context(format!("Peer: {peer}"));
+        let (head, body) = (session.req_header(), session.as_ref());
+        if !head.method.is_idempotent() || body.retry_buffer_truncated() || request.was_given_up() {
+            error.set_retry(false);
+        } else {
+            // A pooled connection may have been closed at the far end just before it was used.
+            error.retry.decide_reuse(is_reused);
+        }
+        error
     }
 
     async fn fail_to_proxy(
@@ -429,6 +463,7 @@ impl ProxyHttp for Proxy {
         };
         access_log::write(&ended, request);
         // Open things end with the request, not with its keep-alive connection.
+        request.upstream = None;
         request.live = None;
         request.websocket = None;
     }

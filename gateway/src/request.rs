@@ -14,6 +14,7 @@ use crate::connection::{self, Facts};
 use crate::limit::BodyWatch;
 use crate::live::Entry;
 use crate::metrics::Open;
+use crate::upstream::connections::Handle;
 
 /// What a request addresses, as far as is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +65,8 @@ pub struct RequestContext {
     pub sibling: Option<HeaderValue>,
     /// Why the workspace could not be reached.
     pub dial_failure: DialFailure,
+    /// The connection to the workspace that it was passed on over.
+    pub upstream: Option<Arc<Handle>>,
     /// Its entry among what is open.
     pub live: Option<Entry>,
     /// Counts it among the open WebSockets.
@@ -95,6 +98,7 @@ impl RequestContext {
             permit: None,
             sibling: None,
             dial_failure: DialFailure::default(),
+            upstream: None,
             live: None,
             websocket: None,
             forwarded: None,
@@ -104,6 +108,12 @@ impl RequestContext {
             denied: None,
             status: None,
         }
+    }
+
+    /// Tells whether it was left without an answer for too long.
+    pub fn was_given_up(&self) -> bool {
+        let upstream = self.upstream.as_ref();
+        upstream.is_some_and(|handle| handle.was_given_up())
     }
 
     /// Tells whether it was let in as its workspace's owner's.

@@ -51,6 +51,8 @@ pub enum Reply {
         /// Whether the session that they came with is of no use any more.
         forgets_session: bool,
     },
+    /// The link that the visitor was let in by has ended.
+    LinkOver,
     /// What is shared with the visitor does not run, which its owner alone can change.
     SharedNotRunning,
     /// No such host or path.
@@ -134,6 +136,7 @@ impl Reply {
             Self::Preflight(_) => 204,
             Self::OtherOrigin | Self::Forbidden { .. } => 403,
             Self::NotFound => 404,
+            Self::LinkOver => 410,
             Self::MethodNotAllowed => 405,
             Self::Misdirected | Self::OtherCertificate => 421,
             Self::BadRequest | Self::SignInFailed { .. } => 400,
@@ -163,6 +166,7 @@ impl Reply {
             Self::Preflight(_) => "preflight",
             Self::OtherOrigin => "other_origin",
             Self::Forbidden { .. } => "access_denied",
+            Self::LinkOver => "link_over",
             Self::SharedNotRunning => "not_running",
             Self::NotFound => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
@@ -185,6 +189,17 @@ impl Reply {
             Self::ControlPlaneAway => "control_plane_unavailable",
             Self::NotReady => "gateway_not_ready",
             Self::Internal => "internal",
+        }
+    }
+
+    /// Tells whether the session that the visitor came with is of no use any more.
+    fn forgets_session(&self) -> bool {
+        match self {
+            Self::Forbidden {
+                forgets_session, ..
+            } => *forgets_session,
+            Self::LinkOver => true,
+            _ => false,
         }
     }
 
@@ -283,11 +298,7 @@ impl Reply {
                 allowed.write(&mut head)?;
             }
         }
-        if let Self::Forbidden {
-            forgets_session: true,
-            ..
-        } = self
-        {
+        if self.forgets_session() {
             head.append_header(SET_COOKIE, Cookie::WorkspaceSession.clear())?;
         }
         policies.ours(&mut head, request_id)?;
@@ -326,6 +337,7 @@ mod tests {
                     .to_owned(),
                 forgets_session: true,
             },
+            Reply::LinkOver,
             Reply::SharedNotRunning,
             Reply::NotFound,
             Reply::Misdirected,

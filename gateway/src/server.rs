@@ -28,7 +28,7 @@ use crate::host::Hosts;
 use crate::judge::Judge;
 use crate::limit::Limits;
 use crate::listener::{self, Deadlines, Ending, Entrance, Service};
-use crate::live::{Live, Upstreams};
+use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::plain::{self, Plain};
 use crate::proxy::Proxy;
@@ -38,6 +38,7 @@ use crate::sessions::Sessions;
 use crate::ticketer::Ticketer;
 use crate::tunnel::Tunnels;
 use crate::upstream::Upstream;
+use crate::upstream::connections::Upstreams;
 use crate::{Bound, Dependencies};
 
 /// Idle upstream connections that are kept, per thread: as many as browsers that load an editor at
@@ -89,6 +90,7 @@ pub async fn run(mut deps: Dependencies, shutdown: CancellationToken) -> Result<
         Arc::clone(&live),
         metrics.clone(),
         Arc::clone(&deps.clock),
+        deps.config.revocation_lease.0,
     ));
     let rates = Arc::new(Rates::new(
         deps.config.requests_per_address,
@@ -99,7 +101,8 @@ pub async fn run(mut deps: Dependencies, shutdown: CancellationToken) -> Result<
         &deps, &certs, keys, live, &routes, &sessions, &rates, &metrics,
     ));
     let (assets, filler) = Assets::new(deps.config.asset_cache.0, &deps.clock, &metrics).unzip();
-    let service = service(&deps, server_config, &judge, assets, metrics);
+    let upstreams = Arc::<Upstreams>::default();
+    let service = service(&deps, server_config, &judge, &upstreams, assets, metrics);
     let ending = Ending {
         shutdown: shutdown.clone(),
         left: deps.left.clone(),
@@ -116,7 +119,8 @@ pub async fn run(mut deps: Dependencies, shutdown: CancellationToken) -> Result<
             keeper.keep(&routes, &drained, &deps.left),
             sweep(&rates, &drained),
             fill(filler, &drained),
-            sessions.sharing().watch(&drained),
+            sessions.watch(&drained),
+            upstreams.watch(deps.config.response_header_timeout.0, &drained),
         );
     };
     let foreground = async {
@@ -223,6 +227,7 @@ fn service(
     deps: &Dependencies,
     server_config: rustls::ServerConfig,
     judge: &Arc<Judge>,
+    upstreams: &Arc<Upstreams>,
     assets: Option<Arc<Assets>>,
     metrics: Metrics,
 ) -> Arc<Service> {
@@ -245,7 +250,7 @@ fn service(
     };
     Arc::new(Service {
         acceptor: TlsAcceptor::from(Arc::new(server_config)),
-        proxy: proxy(deps, Arc::clone(judge), assets),
+        proxy: proxy(deps, Arc::clone(judge), Arc::clone(upstreams), assets),
         tunnels: Arc::new(tunnels),
         deadlines,
         entrance,
@@ -334,9 +339,9 @@ fn judge(
 fn proxy(
     deps: &Dependencies,
     judge: Arc<Judge>,
+    upstreams: Arc<Upstreams>,
     assets: Option<Arc<Assets>>,
 ) -> Arc<HttpProxy<Proxy>> {
-    let upstreams = Arc::new(Upstreams::default());
     let proxy = Proxy {
         judge,
         upstream: Upstream::new(&deps.site, Arc::clone(&deps.clock), Arc::clone(&upstreams)),

@@ -2,11 +2,16 @@
 //! are shared with whom.
 //!
 //! Until the first snapshot was heard nothing may be judged. After that the last word stays in
-//! force however long `web` is silent: an ended session stays ended.
+//! force while `web` is away: an ended session stays ended, and those that have not are good for as
+//! long as the [`Lease`] lasts. After that who comes by a session waits, because nobody could say
+//! that it has ended, and what is open by one is closed; what is public stays.
+
+pub mod lease;
 
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use dashmap::DashSet;
@@ -16,17 +21,24 @@ use kalpana_domain::id::SessionId;
 use kalpana_link::feed::Follow;
 use kalpana_protocol::sessions::{RevokedSession, SessionChange, SessionState};
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
+use self::lease::Lease;
 use crate::live::{Key, Live};
 use crate::metrics::Metrics;
-use crate::sharing::Sharing;
+use crate::sharing::{Sharing, Visit};
 use crate::tunnel::control::Cut;
+
+/// How often it is looked whether something has expired, while something is open: what is open ends
+/// within a second of the end of what let it in.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// The sessions that have ended, and the keys of tickets.
 #[derive(Debug)]
 pub struct Sessions {
     revoked: DashSet<SessionId>,
     verifier: ArcSwapOption<TicketVerifier>,
+    lease: Lease,
     is_heard: AtomicBool,
     heard: watch::Sender<bool>,
     sharing: Sharing,
@@ -35,11 +47,13 @@ pub struct Sessions {
 }
 
 impl Sessions {
-    /// Knows nothing yet; cuts in `live` what a session that ends has open.
-    pub fn new(live: Arc<Live>, metrics: Metrics, clock: Arc<dyn Clock>) -> Self {
+    /// Knows nothing yet; cuts in `live` what a session that ends has open. Sessions are good for
+    /// `lease` while `web` is away.
+    pub fn new(live: Arc<Live>, metrics: Metrics, clock: Arc<dyn Clock>, lease: Duration) -> Self {
         Self {
             revoked: DashSet::new(),
             verifier: ArcSwapOption::empty(),
+            lease: Lease::new(lease),
             is_heard: AtomicBool::new(false),
             heard: watch::Sender::new(false),
             sharing: Sharing::new(Arc::clone(&live), clock),
@@ -51,6 +65,34 @@ impl Sessions {
     /// Tells whether a session has ended.
     pub fn is_revoked(&self, session: SessionId) -> bool {
         self.revoked.contains(&session)
+    }
+
+    /// Tells whether it is too long ago that `web` could have said that a session has ended.
+    pub fn is_stale(&self) -> bool {
+        self.lease.is_over()
+    }
+
+    /// Ends what is open when what let it in is over, until `until`.
+    pub async fn watch(&self, until: &CancellationToken) {
+        let mut was_stale = false;
+        while tokio::time::timeout(LOOK, until.cancelled()).await.is_err() {
+            self.sharing.cut_expired();
+            let is_stale = self.is_stale();
+            if is_stale {
+                let by_session = |visit: &Visit| visit.right.is_some();
+                let cut = self.live.cut_visits(by_session, Cut::Unsure);
+                if !was_stale {
+                    tracing::error!(
+                        connections = cut,
+                        "web has been away for longer than gateway.revocation_lease: workspaces \
+                         are closed to sessions until it is back; cut {cut} open connections"
+                    );
+                }
+            } else if was_stale {
+                tracing::info!("web is back: workspaces are open to sessions again");
+            }
+            was_stale = is_stale;
+        }
     }
 
     /// Returns what verifies tickets; `None` while no key is known.
@@ -128,6 +170,7 @@ impl Follow for Sessions {
     }
 
     fn connected(&self, is_connected: bool) {
+        self.lease.set(is_connected);
         self.metrics.feed("sessions", is_connected);
     }
 }

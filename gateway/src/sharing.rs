@@ -6,7 +6,6 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use dashmap::DashMap;
@@ -16,14 +15,9 @@ use kalpana_domain::clock::Clock;
 use kalpana_domain::id::{Generation, LinkId, UserId, WorkspaceId};
 use kalpana_domain::sharing::{LinkPath, Moment, Right, Rule, SharingLevel};
 use kalpana_protocol::sharing::{SharedPort, SharingState};
-use tokio_util::sync::CancellationToken;
 
 use crate::live::Live;
 use crate::tunnel::control::Cut;
-
-/// How often it is looked whether something has expired, while something is open: what is open ends
-/// within a second of the end of what let it in.
-const LOOK: Duration = Duration::from_millis(500);
 
 /// Somebody at a surface of a workspace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -214,10 +208,8 @@ impl Sharing {
     }
 
     /// Ends what is open when the end of what let it in has come.
-    pub async fn watch(&self, until: &CancellationToken) {
-        while tokio::time::timeout(LOOK, until.cancelled()).await.is_err() {
-            self.cut(|_| true);
-        }
+    pub fn cut_expired(&self) {
+        self.cut(|_| true);
     }
 
     /// Enters first; who is just being let in either sees the entry or is seen by the cut.
@@ -276,6 +268,8 @@ impl std::fmt::Debug for Sharing {
 mod tests {
     use kalpana_domain::clock::ManualClock;
     use kalpana_protocol::sharing::SharedLink;
+
+    use std::time::Duration;
 
     use super::*;
 

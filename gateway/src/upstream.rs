@@ -5,6 +5,8 @@
 //! the preamble asked for, and what is spoken, because what is behind a connection was settled when
 //! it was opened.
 
+pub mod connections;
+
 use std::fmt;
 use std::os::fd::AsRawFd;
 use std::sync::{Arc, OnceLock};
@@ -26,8 +28,8 @@ use pingora_core::{Error, ErrorType, Result};
 use pingora_http::RequestHeader;
 use tokio::net::UnixStream;
 
+use self::connections::{Handle, Upstreams};
 use crate::authorize::Permit;
-use crate::live::{Handle, Upstreams};
 use crate::request::DialFailure;
 use crate::routes::{self, Route};
 
@@ -43,6 +45,10 @@ const GRPC: &[u8] = b"application/grpc";
 
 /// How long `web` may take to accept a connection.
 const WEB_CONNECT_LIMIT: Duration = Duration::from_secs(5);
+
+/// How long `web` may be silent in the middle of a request. Its event streams say something every
+/// fifteen seconds.
+const WEB_SILENCE_LIMIT: Duration = Duration::from_secs(120);
 
 /// What is spoken with a program in a workspace. Nothing negotiates it: there is no TLS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,6 +106,7 @@ impl Upstream {
     pub fn web(&self) -> Result<Box<HttpPeer>> {
         let mut peer = HttpPeer::new_uds(&self.web_socket, false, String::new())?;
         peer.options.connection_timeout = Some(WEB_CONNECT_LIMIT);
+        peer.options.read_timeout = Some(WEB_SILENCE_LIMIT);
         peer.options.idle_timeout = Some(IDLE_LIMIT);
         Ok(Box::new(peer))
     }
@@ -107,7 +114,8 @@ impl Upstream {
     /// Returns the peer that a permit allows to reach. Why it could not be dialled is left in
     /// `failure`.
     ///
-    /// There is no limit on reading: an event stream may be quiet for hours.
+    /// There is no limit on reading: an event stream may be quiet for hours. How long the head of an
+    /// answer may take is watched by [`Upstreams`].
     ///
     /// # Errors
     /// Pingora's, when the socket's path is none.

@@ -80,7 +80,12 @@ fn judgement(options: &Options) -> anyhow::Result<Vec<Figure>> {
     let live = Arc::new(Live::default());
     let routes = Routes::new(site.clone(), Arc::clone(&live), metrics.clone());
     routes.snapshot((0..WORKSPACES).map(|number| route(&site, number)).collect());
-    let sessions = Sessions::new(Arc::clone(&live), metrics.clone(), Arc::clone(&clock));
+    let sessions = Sessions::new(
+        Arc::clone(&live),
+        metrics.clone(),
+        Arc::clone(&clock),
+        std::time::Duration::MAX,
+    );
     sessions.snapshot(SessionState::default());
     let path = site.gateway_dir().join("session.key");
     let keys = KeyRing::load_or_create(&path)?;

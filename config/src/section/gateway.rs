@@ -63,6 +63,14 @@ pub struct Gateway {
     /// Load balancers in front of the gateway that begin each connection with a PROXY protocol
     /// header, version 1 or 2; from them it is required, from others it is refused. Default: none.
     pub proxy_protocol_from: Vec<Network>,
+    /// Longest wait for the head of a workspace's answer, from the last byte of the request on; after
+    /// that it is answered 504. What comes after the head may take as long as it likes, and so may
+    /// calls by gRPC. 0s is no limit. Default: 10m.
+    pub response_header_timeout: Span,
+    /// How long people may go on in their workspaces while `web` is away, which alone can say that a
+    /// session has ended. After that workspaces are closed to all but visitors of public ports until
+    /// it is back. 0s closes them at once. Default: 15m.
+    pub revocation_lease: Span,
     /// How long a workspace session lasts without being made anew. Default: 12h.
     pub session_lifetime: Span,
     /// How long open connections may go on after the first stop signal. Default: 10s.
@@ -96,6 +104,8 @@ impl Default for Gateway {
             security_contact: None,
             trusted_proxies: Vec::new(),
             proxy_protocol_from: Vec::new(),
+            response_header_timeout: Span::seconds(600),
+            revocation_lease: Span::seconds(900),
             session_lifetime: Span::seconds(12 * 3600),
             drain_timeout: Span::seconds(10),
             upgrade_drain_timeout: Span::seconds(12 * 3600),

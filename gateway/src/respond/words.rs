@@ -38,6 +38,11 @@ impl Reply {
                      owner can let you in.",
                 )
             },
+            Self::LinkOver => say(
+                "This link has ended",
+                "It expired, was used already, or was taken back. Whoever sent it to you can make \
+                 a new one.",
+            ),
             Self::SharedNotRunning => say(
                 "This is not running right now",
                 "Whoever shares it with you can start it. Reload this page later.",

@@ -8,7 +8,7 @@ use futures_util::task::AtomicWaker;
 /// Why something that is open is cut.
 ///
 /// The numbers are WebSocket close codes. Those from 4000 are for applications to define, and
-/// these are ours; 1001 is RFC 6455's.
+/// these are ours; 1001 is RFC 6455's, and 1013, "try again later", is in the IANA's registry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cut {
     /// The session that opened it has ended.
@@ -17,15 +17,18 @@ pub enum Cut {
     SharingChanged,
     /// The workspace was stopped, or put to sleep.
     Asleep,
+    /// Nobody can say whether the session that opened it has ended.
+    Unsure,
     /// This gateway ends, and something will take its place.
     GoingAway,
 }
 
 impl Cut {
-    const ALL: [Self; 4] = [
+    const ALL: [Self; 5] = [
         Self::SessionEnded,
         Self::SharingChanged,
         Self::Asleep,
+        Self::Unsure,
         Self::GoingAway,
     ];
 
@@ -35,6 +38,7 @@ impl Cut {
             Self::SessionEnded => 4401,
             Self::SharingChanged => 4403,
             Self::Asleep => 4408,
+            Self::Unsure => 1013,
             Self::GoingAway => 1001,
         }
     }
@@ -45,6 +49,7 @@ impl Cut {
             Self::SessionEnded => "session ended",
             Self::SharingChanged => "sharing changed",
             Self::Asleep => "workspace asleep",
+            Self::Unsure => "control plane away",
             Self::GoingAway => "gateway restarting",
         }
     }

@@ -148,9 +148,9 @@ async fn members_colleagues_and_links_are_let_in_by_their_level() {
     world.run_mine().await;
     let colleague = Right::Organization(UserId::generate());
     // Before anything is shared no ticket helps.
-    for right in [member(), colleague, link()] {
+    for (right, status) in [(member(), 403), (colleague, 403), (link(), 410)] {
         let answer = world.visit(&port(), right).await;
-        assert_eq!(answer.status(), 403, "{right:?}");
+        assert_eq!(answer.status(), status, "{right:?}");
         assert_eq!(cookie(&answer, "__Host-kws"), None);
     }
     world.share(with_member("members")).await;
@@ -178,7 +178,7 @@ async fn members_colleagues_and_links_are_let_in_by_their_level() {
 
     // Each level taken away again.
     world.share(with_member("organization")).await;
-    assert_eq!(world.status(&guest).await, 403);
+    assert_eq!(world.status(&guest).await, 410);
     world.share(with_member("members")).await;
     assert_eq!(world.status(&colleague).await, 403);
     assert_eq!(world.status(&session).await, 200);
@@ -258,14 +258,14 @@ async fn a_link_opens_its_paths_until_it_is_revoked_or_over() {
     assert!(!matches!(heard, Some(Ok(Message::Text(_)))), "{heard:?}");
     let headers = [("cookie", guest.as_str()), ("sec-fetch-mode", "navigate")];
     let answer = world.send(request("GET", &host, "/", &headers)).await;
-    assert_eq!(answer.status(), 403);
+    assert_eq!(answer.status(), 410);
     let cleared = answer.headers()["set-cookie"].to_str().unwrap();
     assert!(cleared.starts_with("__Host-kws=; "), "{cleared}");
 
     world.share(with_link(&world, "/")).await;
     assert_eq!(status("/echo").await, 200);
     world.clock.advance(jiff::SignedDuration::from_secs(3600));
-    assert_eq!(status("/echo").await, 403, "over by itself");
+    assert_eq!(status("/echo").await, 410, "over by itself");
 }
 
 #[tokio::test]

@@ -111,6 +111,8 @@ pub(crate) struct World {
     pub(crate) signer: TicketSigner,
     /// Cancelled when the orchestrator goes away.
     pub(crate) orchestrator: CancellationToken,
+    /// Cancelled when `web` has no word on sessions any more.
+    pub(crate) web_feed: CancellationToken,
     others: CancellationToken,
     _directory: tempfile::TempDir,
 }
@@ -140,8 +142,6 @@ impl World {
             let listener = Listener::bind(path, 0o600, policy).unwrap();
             tokio::spawn(kalpana_link::server::serve(listener, router, until.clone()));
         };
-        let listen = |path: &std::path::Path, router| serve(path, router, &others);
-
         let signer = TicketSigner::load_or_create(&directory.path().join("ticket.key")).unwrap();
         let routes = Publisher::new(RouteTable(Vec::new()));
         let sessions = Publisher::new(SessionTable(SessionState {
@@ -155,13 +155,14 @@ impl World {
         let orchestrator = others.child_token();
         let feed = Router::new().nest("/v1/routes", routes.router());
         serve(&site.orchestrator_socket(), feed, &orchestrator);
+        let web_feed = others.child_token();
         if options.session_feed {
             let internal = Router::new().nest("/v1/sessions", sessions.router());
-            listen(&site.web_internal_socket(), internal);
+            serve(&site.web_internal_socket(), internal, &web_feed);
         }
         let web_heard = Arc::<Mutex<Vec<String>>>::default();
         if options.web {
-            listen(&site.web_socket(), web(&web_heard));
+            serve(&site.web_socket(), web(&web_heard), &others);
         }
 
         let registry = Registry::new();
@@ -208,6 +209,7 @@ impl World {
             sessions,
             signer,
             orchestrator,
+            web_feed,
             others,
             _directory: directory,
         }
@@ -273,6 +275,26 @@ impl World {
         tokio::spawn(kalpana_gateway::run(dependencies, shutdown.clone()));
         patient(is_ready.wait_for(|ready| *ready)).await.unwrap();
         shutdown.drop_guard()
+    }
+
+    /// Lets `web` tell of sessions again, and waits until the gateway listens.
+    pub(crate) async fn web_is_back(&mut self) {
+        self.web_feed = self.others.child_token();
+        let policy = PeerPolicy::same_user(Some(self.token.clone()));
+        let socket = self.site.web_internal_socket();
+        let listener = Listener::bind(&socket, 0o600, policy).unwrap();
+        let router = Router::new().nest("/v1/sessions", self.sessions.router());
+        let serve = kalpana_link::server::serve(listener, router, self.web_feed.clone());
+        tokio::spawn(serve);
+        let is_connected = self.until_metric("kalpana_gateway_feed_up", "sessions", 1.0);
+        patient(is_connected).await;
+    }
+
+    /// Waits until a series has a value.
+    pub(crate) async fn until_metric(&self, name: &str, label: &str, value: f64) {
+        while (self.metric(name, label) - value).abs() > f64::EPSILON {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 
     pub(crate) fn host(&self, label: &str) -> String {
