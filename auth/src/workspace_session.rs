@@ -84,8 +84,27 @@ pub enum WorkspaceSessionError {
 /// The keys that sessions are made and checked with: the current one, and the one before, so that
 /// a rotation signs nobody out.
 pub struct KeyRing {
-    current: [u8; 32],
-    previous: Option<[u8; 32]>,
+    current: Key,
+    previous: Option<Key>,
+}
+
+/// One key, and what a MAC by it begins from, which is half the work of a short one.
+struct Key {
+    bytes: [u8; 32],
+    begun: Hmac<Sha256>,
+}
+
+impl Key {
+    fn new(bytes: [u8; 32]) -> Self {
+        let begun = Hmac::new_from_slice(&bytes).expect("HMAC takes keys of any length");
+        Self { bytes, begun }
+    }
+
+    fn mac(&self, body: &[u8]) -> [u8; MAC] {
+        let mac = self.begun.clone().chain_update(body);
+        let full: [u8; 32] = mac.finalize().into_bytes().into();
+        *full.first_chunk().expect("16 of 32 bytes")
+    }
 }
 
 impl KeyRing {
@@ -96,7 +115,7 @@ impl KeyRing {
     pub fn load_or_create(path: &Path) -> Result<Self, KeyFileError> {
         let fresh = || {
             Self {
-                current: rand::random(),
+                current: Key::new(rand::random()),
                 previous: None,
             }
             .to_text()
@@ -111,9 +130,9 @@ impl KeyRing {
     /// before.
     pub fn derive(&self, purpose: &str) -> Vec<[u8; 32]> {
         let keys = std::iter::once(&self.current).chain(&self.previous);
-        let derive = |key: &[u8; 32]| {
-            let mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
-            mac.chain_update(purpose).finalize().into_bytes().into()
+        let derive = |key: &Key| {
+            let mac = key.begun.clone().chain_update(purpose);
+            mac.finalize().into_bytes().into()
         };
         keys.map(derive).collect()
     }
@@ -125,8 +144,8 @@ impl KeyRing {
     /// [`KeyFileError`] when the file cannot be replaced; the ring is then unchanged.
     pub fn rotate(&mut self, path: &Path) -> Result<(), KeyFileError> {
         let next = Self {
-            current: rand::random(),
-            previous: Some(self.current),
+            current: Key::new(rand::random()),
+            previous: Some(Key::new(self.current.bytes)),
         };
         key_file::replace(path, &next.to_text())?;
         *self = next;
@@ -135,12 +154,15 @@ impl KeyRing {
 
     fn to_text(&self) -> String {
         let keys = std::iter::once(&self.current).chain(&self.previous);
-        keys.map(|key| URL_SAFE_NO_PAD.encode(key) + "\n").collect()
+        keys.map(|key| URL_SAFE_NO_PAD.encode(key.bytes) + "\n")
+            .collect()
     }
 
     fn from_text(text: &str) -> Option<Self> {
-        let key =
-            |line: &str| -> Option<[u8; 32]> { URL_SAFE_NO_PAD.decode(line).ok()?.try_into().ok() };
+        let key = |line: &str| -> Option<Key> {
+            let bytes = URL_SAFE_NO_PAD.decode(line).ok()?;
+            bytes.try_into().ok().map(Key::new)
+        };
         let mut lines = text.lines();
         let current = key(lines.next()?)?;
         let previous = match lines.next() {
@@ -168,7 +190,7 @@ impl KeyRing {
         writer.put(grant.generation.0.to_be_bytes());
         writer.put(issued.to_be_bytes());
         writer.put(expires.to_be_bytes());
-        let mac = mac(&self.current, &bytes[..BODY]);
+        let mac = self.current.mac(&bytes[..BODY]);
         bytes[BODY..].copy_from_slice(&mac);
         URL_SAFE_NO_PAD.encode(bytes)
     }
@@ -207,8 +229,11 @@ impl KeyRing {
     }
 
     fn is_ours(&self, body: &[u8], claimed: &[u8]) -> bool {
-        let by_current = mac(&self.current, body).ct_eq(claimed);
-        let by_previous = self.previous.map(|key| mac(&key, body).ct_eq(claimed));
+        let by_current = self.current.mac(body).ct_eq(claimed);
+        let by_previous = self
+            .previous
+            .as_ref()
+            .map(|key| key.mac(body).ct_eq(claimed));
         (by_current | by_previous.unwrap_or(0.into())).into()
     }
 }
@@ -297,13 +322,6 @@ fn port_of(surface: Surface) -> u16 {
     }
 }
 
-fn mac(key: &[u8; 32], body: &[u8]) -> [u8; MAC] {
-    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes a key of any length");
-    mac.update(body);
-    let full: [u8; 32] = mac.finalize().into_bytes().into();
-    *full.first_chunk().expect("16 of 32 bytes")
-}
-
 fn host_hash(host: &str) -> [u8; 16] {
     *secret::hash(host.as_bytes())
         .first_chunk()
@@ -321,7 +339,7 @@ mod tests {
 
     fn ring() -> KeyRing {
         KeyRing {
-            current: [7; 32],
+            current: Key::new([7; 32]),
             previous: None,
         }
     }
@@ -397,7 +415,7 @@ mod tests {
         let changed = |place: usize, value: u8| {
             let mut bytes = URL_SAFE_NO_PAD.decode(&text).expect("own text");
             bytes[place] = value;
-            let mac = mac(&ring().current, &bytes[..BODY]);
+            let mac = ring().current.mac(&bytes[..BODY]);
             bytes[BODY..].copy_from_slice(&mac);
             let text = URL_SAFE_NO_PAD.encode(&bytes);
             ring().verify(text.as_bytes(), HOST, now())

@@ -47,7 +47,7 @@ pub fn write(ended: &Ended<'_>, request: &RequestContext) {
         {
             request.id = request.id,
             route.kind = kind,
-            host = request.host,
+            host = request.host(),
             method,
             path,
             status,

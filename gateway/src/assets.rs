@@ -101,7 +101,7 @@ impl Assets {
         self.metrics.asset("miss");
         self.queue.ask(Job {
             bridge: permit.route().bridge(site)?,
-            host: request.host.clone(),
+            host: request.host().to_owned(),
             manifest,
             root: place.root.to_owned(),
             path: place.path.to_owned(),

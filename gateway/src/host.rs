@@ -4,11 +4,20 @@
 //! name in the TLS handshake does not either: with one wildcard certificate, browsers send requests
 //! for many hosts over one HTTP/2 connection.
 
+use std::fmt::Write;
+
 use kalpana_config::Site;
 use kalpana_domain::address::WorkspaceAddress;
+use kalpana_domain::id::WorkspaceId;
+
+/// What every origin of ours begins with.
+pub const SCHEME: &str = "https://";
 
 /// Longest name that DNS allows, with room for a port.
 const LENGTH_LIMIT: usize = 260;
+
+/// Longest label of a workspace: a port, a hyphen and its id.
+const LABEL_LENGTH: usize = 5 + 1 + WorkspaceId::LENGTH;
 
 /// What a request's host means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +40,9 @@ pub struct Hosts {
     domain: String,
     workspace_suffix: String,
     port: u16,
+    app_origin: String,
+    /// What stands behind a workspace's label in its origin.
+    origin_suffix: String,
 }
 
 /// Which ports a host may carry.
@@ -49,7 +61,23 @@ impl Hosts {
             domain: site.domain.clone(),
             workspace_suffix: format!(".{}", site.workspace_domain),
             port: site.port,
+            app_origin: site.base_url(),
+            origin_suffix: site.workspace_host(""),
         }
+    }
+
+    /// Returns the control plane's origin.
+    pub fn app_origin(&self) -> &str {
+        &self.app_origin
+    }
+
+    /// Returns the origin of a part of a workspace.
+    pub fn workspace_origin(&self, address: WorkspaceAddress) -> String {
+        // Made for every request: in one piece.
+        let length = SCHEME.len() + LABEL_LENGTH + self.origin_suffix.len();
+        let mut origin = String::with_capacity(length);
+        let _ = write!(origin, "{SCHEME}{address}{}", self.origin_suffix);
+        origin
     }
 
     /// Reads the `Host` header or the `:authority` of a request.

@@ -116,13 +116,17 @@ impl Judge {
             return Next::Answer(Reply::BadRequest, "bad_host");
         };
         let meant = self.hosts.parse(host, Ports::Own);
-        if self.needs_other_certificate(meant, request) {
+        request.origin = match meant {
+            Host::App => self.hosts.app_origin().to_owned(),
+            Host::Workspace(address) => self.hosts.workspace_origin(address),
+            Host::Unknown | Host::Foreign | Host::Bad => String::new(),
+        };
+        if self.needs_other_certificate(request) {
             return Next::Answer(Reply::OtherCertificate, "other_certificate");
         }
         match meant {
             Host::App => {
                 request.kind = Kind::App;
-                request.host = self.site.base_host();
                 match &self.security_contact {
                     Some(contact) if head.uri.path() == SECURITY_TXT => {
                         let text = security_txt(contact, &self.site.base_url(), self.clock.now());
@@ -133,7 +137,6 @@ impl Judge {
             }
             Host::Workspace(address) => {
                 request.kind = Kind::Workspace(address);
-                request.host = self.site.workspace_host(&address.to_string());
                 self.judge_workspace(head, request, address)
             }
             Host::Unknown => Next::Answer(Reply::NotFound, "unknown_host"),
@@ -144,14 +147,14 @@ impl Judge {
 
     /// Tells whether a request came over a connection that was made for another name, whose
     /// certificate does not stand for this one. Source: RFC 9110, section 15.5.20.
-    fn needs_other_certificate(&self, meant: Host, request: &RequestContext) -> bool {
-        let host = match meant {
-            Host::App => self.site.domain.clone(),
-            Host::Workspace(address) => format!("{address}.{}", self.site.workspace_domain),
-            Host::Unknown | Host::Foreign | Host::Bad => return false,
-        };
+    fn needs_other_certificate(&self, request: &RequestContext) -> bool {
+        let host = request.host();
+        let host = host.split_once(':').map_or(host, |(name, _)| name);
+        if host.is_empty() {
+            return false;
+        }
         request.facts.as_ref().is_some_and(|facts| {
-            let is_good = |name: &str| self.certificates.is_good_for(name, &host);
+            let is_good = |name: &str| self.certificates.is_good_for(name, host);
             !self.trusted.contains(facts.client.ip())
                 && facts
                     .server_name
@@ -177,10 +180,10 @@ impl Judge {
             return Next::Answer(Reply::NotFound, "own_path");
         }
         let now = self.clock.now();
-        let proven = authenticate::authenticate(&head.headers, &self.keys, &request.host, now);
+        let proven = authenticate::authenticate(&head.headers, &self.keys, request.host(), now);
         let share = self.sessions.sharing().find(address);
-        let own_origin = format!("https://{}", request.host);
-        request.sibling = authorize::origin::sibling(&head.headers, address, &own_origin).cloned();
+        let own_origin = request.origin.as_str();
+        request.sibling = authorize::origin::sibling(&head.headers, address, own_origin).cloned();
         let facts = authorize::Request {
             address,
             share: share.as_deref(),
@@ -188,8 +191,8 @@ impl Judge {
             method: head.method.as_str(),
             is_upgrade: head.headers.contains_key(UPGRADE),
             headers: &head.headers,
-            own_origin: &own_origin,
-            control_origin: &self.site.base_url(),
+            own_origin,
+            control_origin: self.hosts.app_origin(),
         };
         let rules = Rules {
             now,
@@ -291,7 +294,7 @@ impl Judge {
                     is_revoked: |session| self.sessions.is_revoked(session),
                 },
                 address,
-                &request.host,
+                request.host(),
                 head.uri.query(),
                 &head.headers,
                 (
@@ -317,7 +320,7 @@ impl Judge {
             error.as_str()
         );
         Reply::SignInFailed {
-            retry: format!("https://{}/", request.host),
+            retry: format!("{}/", request.origin),
         }
     }
 
@@ -392,7 +395,7 @@ impl Judge {
 /// Refuses a request that is none to redirect, and says where a browser may sign in to its host.
 pub fn unauthenticated(request: &RequestContext) -> Reply {
     Reply::Unauthenticated {
-        sign_in: format!("https://{}/", request.host),
+        sign_in: format!("{}/", request.origin),
     }
 }
 

@@ -323,7 +323,7 @@ impl ProxyHttp for Proxy {
         request.forwarded = Some(std::time::Instant::now());
         let added = Added {
             client: request.client,
-            host: &request.host,
+            host: request.host(),
             request_id: &request.id,
         };
         match request.kind {
@@ -445,7 +445,7 @@ impl ProxyHttp for Proxy {
             tracing::warn!(
                 request.id = request.id,
                 route.kind = request.kind.as_str(),
-                host = request.host,
+                host = request.host(),
                 "a request failed: {error}"
             );
         }

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use crate::authorize::Permit;
 use crate::connection::{self, Facts};
+use crate::host::SCHEME;
 use crate::limit::BodyWatch;
 use crate::live::Entry;
 use crate::metrics::Open;
@@ -57,8 +58,8 @@ pub struct RequestContext {
     pub client: Option<IpAddr>,
     /// What it addresses.
     pub kind: Kind,
-    /// The host as browsers write it, with its port.
-    pub host: String,
+    /// The origin that it addresses, as browsers write it; empty while that is not known.
+    pub origin: String,
     /// The proof that it may reach a workspace.
     pub permit: Option<Permit>,
     /// The page of the same workspace that it comes from, if it is for a port.
@@ -94,7 +95,7 @@ impl RequestContext {
             facts: connection::facts(),
             client: None,
             kind: Kind::Unknown,
-            host: String::new(),
+            origin: String::new(),
             permit: None,
             sibling: None,
             dial_failure: DialFailure::default(),
@@ -108,6 +109,11 @@ impl RequestContext {
             denied: None,
             status: None,
         }
+    }
+
+    /// Returns the host that it addresses as browsers write it, with its port.
+    pub fn host(&self) -> &str {
+        self.origin.strip_prefix(SCHEME).unwrap_or_default()
     }
 
     /// Tells whether it was left without an answer for too long.

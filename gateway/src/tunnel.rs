@@ -215,13 +215,13 @@ impl Tunnels {
                     self.judge
                         .explain_unreachable(Some(&error), address, request.is_owners());
                 let reason = reply.code();
-                tracing::warn!(request.id, host = request.host, "no tunnel: {error}");
+                tracing::warn!(request.id, host = request.host(), "no tunnel: {error}");
                 return Outcome::Refused(reply, reason);
             }
         };
         let added = Added {
             client: request.client,
-            host: &request.host,
+            host: request.host(),
             request_id: &request.id,
         };
         headers::strip_hop_by_hop(&mut head);
@@ -265,7 +265,7 @@ impl Tunnels {
                 }
             }
             Err(error) => {
-                tracing::warn!(request.id, host = request.host, "no tunnel: {error}");
+                tracing::warn!(request.id, host = request.host(), "no tunnel: {error}");
                 let reply = match (error, request.kind) {
                     (OpenError::Timeout, _) => Reply::WorkspaceSilent,
                     (_, Kind::Workspace(address)) => {
