@@ -306,6 +306,39 @@ async fn narrowing_cuts_who_is_not_let_in_any_more_and_nobody_else() {
 }
 
 #[tokio::test]
+async fn a_port_that_is_public_no_more_is_refused_and_cut_at_every_gateway() {
+    let mut world = World::start().await;
+    let _bridge = Bridge::start(&world, MINE, 1);
+    world.run_mine().await;
+    world.share(shared("public")).await;
+    let (second, _guard) = world.second().await;
+    let gateways = [world.bound, second];
+    let host = world.host(&port());
+    let mut open = Vec::new();
+    for gateway in &gateways {
+        world.bound = *gateway;
+        let mut socket = upgrade::open(&world, &host, "/ws", &[]).await.unwrap();
+        upgrade::echo(&mut socket, "hello").await;
+        let mut sender = world.h1(&host).await;
+        let events = patient(sender.send_request(get(&host, "/sse", ""))).await;
+        let mut events = events.unwrap().into_body();
+        patient(events.frame()).await.unwrap().unwrap();
+        open.push((socket, events, sender));
+    }
+    let began = std::time::Instant::now();
+    world.unshare().await;
+    for (gateway, (mut socket, mut events, _sender)) in gateways.iter().zip(open) {
+        world.bound = *gateway;
+        let heard = patient(socket.next()).await;
+        assert!(!matches!(heard, Some(Ok(Message::Text(_)))), "{heard:?}");
+        let frame = patient(events.frame()).await;
+        assert!(frame.is_none_or(|frame| frame.is_err()));
+        assert_eq!(world.status("").await, 401);
+    }
+    assert!(began.elapsed() < std::time::Duration::from_secs(1));
+}
+
+#[tokio::test]
 async fn what_expires_is_cut_within_a_moment() {
     let world = World::start().await;
     let _bridge = Bridge::start(&world, MINE, 1);

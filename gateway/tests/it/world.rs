@@ -166,29 +166,15 @@ impl World {
         }
 
         let registry = Registry::new();
-        let (ready, mut is_ready) = watch::channel(false);
-        let (bound, mut is_bound) = watch::channel(None);
         let (shutdown, left) = (CancellationToken::new(), CancellationToken::new());
-        let dependencies = Dependencies {
-            site: site.clone(),
-            config: config.gateway.clone(),
-            certs: config.certs.clone(),
-            peers: GatewayPeers {
-                token: Some(token.clone()),
-            },
-            registry: registry.clone(),
-            clock: Arc::clone(&clock) as _,
-            inherited: Vec::new(),
-            takes_over: false,
-            left: left.clone(),
-            ready,
-            bound,
+        let around = Around {
+            site: &site,
+            config: &config,
+            token: &token,
+            clock: &clock,
         };
-        let gateway = tokio::spawn(kalpana_gateway::run(dependencies, shutdown.clone()));
-        let bound = patient(is_bound.wait_for(Option::is_some))
-            .await
-            .unwrap()
-            .unwrap();
+        let (gateway, bound, mut is_ready) =
+            around.gateway(&registry, &left, false, &shutdown).await;
         if options.session_feed {
             patient(is_ready.wait_for(|ready| *ready)).await.unwrap();
         }
@@ -228,53 +214,47 @@ impl World {
         patient(ended).await.unwrap().unwrap();
         self.registry = Registry::new();
         self.shutdown = CancellationToken::new();
-        let (ready, is_ready) = watch::channel(false);
-        let (bound, mut is_bound) = watch::channel(None);
-        let dependencies = Dependencies {
-            site: self.site.clone(),
-            config: self.config.gateway.clone(),
-            certs: self.config.certs.clone(),
-            peers: GatewayPeers {
-                token: Some(self.token.clone()),
-            },
-            registry: self.registry.clone(),
-            clock: Arc::clone(&self.clock) as _,
-            inherited: Vec::new(),
-            takes_over: false,
-            left: CancellationToken::new(),
-            ready,
-            bound,
-        };
-        let run = kalpana_gateway::run(dependencies, self.shutdown.clone());
-        self.gateway = Some(tokio::spawn(run));
-        let bound = patient(is_bound.wait_for(Option::is_some)).await;
-        self.bound = bound.unwrap().unwrap();
+        let left = CancellationToken::new();
+        let around = self.around();
+        let (gateway, bound, is_ready) = around
+            .gateway(&self.registry, &left, false, &self.shutdown)
+            .await;
+        self.gateway = Some(gateway);
+        self.bound = bound;
         is_ready
     }
 
     /// Starts another gateway, which takes over; returns when it serves. It ends when the token's
     /// guard is dropped.
     pub(crate) async fn take_over(&self) -> tokio_util::sync::DropGuard {
-        let (ready, mut is_ready) = watch::channel(false);
-        let dependencies = Dependencies {
-            site: self.site.clone(),
-            config: self.config.gateway.clone(),
-            certs: self.config.certs.clone(),
-            peers: GatewayPeers {
-                token: Some(self.token.clone()),
-            },
-            registry: Registry::new(),
-            clock: Arc::clone(&self.clock) as _,
-            inherited: Vec::new(),
-            takes_over: true,
-            left: CancellationToken::new(),
-            ready,
-            bound: watch::Sender::new(None),
-        };
-        let shutdown = CancellationToken::new();
-        tokio::spawn(kalpana_gateway::run(dependencies, shutdown.clone()));
+        let (left, shutdown) = (CancellationToken::new(), CancellationToken::new());
+        let around = self.around();
+        let (_, _, mut is_ready) = around
+            .gateway(&Registry::new(), &left, true, &shutdown)
+            .await;
         patient(is_ready.wait_for(|ready| *ready)).await.unwrap();
         shutdown.drop_guard()
+    }
+
+    /// Starts a second gateway of the same site beside the first; returns where it listens, when it
+    /// serves. It ends when the token's guard is dropped.
+    pub(crate) async fn second(&self) -> (Bound, tokio_util::sync::DropGuard) {
+        let (left, shutdown) = (CancellationToken::new(), CancellationToken::new());
+        let around = self.around();
+        let (_, bound, mut is_ready) = around
+            .gateway(&Registry::new(), &left, false, &shutdown)
+            .await;
+        patient(is_ready.wait_for(|ready| *ready)).await.unwrap();
+        (bound, shutdown.drop_guard())
+    }
+
+    fn around(&self) -> Around<'_> {
+        Around {
+            site: &self.site,
+            config: &self.config,
+            token: &self.token,
+            clock: &self.clock,
+        }
     }
 
     /// Lets `web` tell of sessions again, and waits until the gateway listens.
@@ -406,6 +386,47 @@ impl World {
         series.map_or(0.0, |metric| {
             metric.get_counter().get_value() + metric.get_gauge().get_value()
         })
+    }
+}
+
+/// What every gateway of a world is started with.
+struct Around<'a> {
+    site: &'a Site,
+    config: &'a Config,
+    token: &'a InternalToken,
+    clock: &'a Arc<ManualClock>,
+}
+
+impl Around<'_> {
+    /// Starts a gateway; returns it and where it listens, and tells when it can serve.
+    async fn gateway(
+        &self,
+        registry: &Registry,
+        left: &CancellationToken,
+        takes_over: bool,
+        shutdown: &CancellationToken,
+    ) -> (JoinHandle<Result<(), Error>>, Bound, watch::Receiver<bool>) {
+        let (ready, is_ready) = watch::channel(false);
+        let (bound, mut is_bound) = watch::channel(None);
+        let dependencies = Dependencies {
+            site: self.site.clone(),
+            config: self.config.gateway.clone(),
+            certs: self.config.certs.clone(),
+            peers: GatewayPeers {
+                token: Some(self.token.clone()),
+            },
+            registry: registry.clone(),
+            clock: Arc::clone(self.clock) as _,
+            inherited: Vec::new(),
+            takes_over,
+            left: left.clone(),
+            ready,
+            bound,
+        };
+        let gateway = tokio::spawn(kalpana_gateway::run(dependencies, shutdown.clone()));
+        let bound = patient(is_bound.wait_for(Option::is_some)).await;
+        let bound = bound.unwrap().unwrap();
+        (gateway, bound, is_ready)
     }
 }
 
