@@ -3,6 +3,7 @@
 mod assets;
 mod bad_input;
 mod command_line;
+mod image;
 mod inside;
 mod isolation;
 mod journey;

@@ -13,4 +13,4 @@ pub mod world;
 pub use client::Browser;
 pub use git::GitServer;
 pub use wait::until;
-pub use world::{World, executable};
+pub use world::{World, executable, image};
