@@ -16,6 +16,7 @@ mod entrance;
 mod grpc;
 mod h2_abuse;
 mod handover;
+mod hot_reload;
 mod isolation;
 mod lease;
 mod limits;
