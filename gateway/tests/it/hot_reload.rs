@@ -7,6 +7,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use http::header::{ACCEPT, COOKIE, ORIGIN, REFERER};
@@ -19,11 +20,14 @@ use tokio_tungstenite::tungstenite::Message;
 
 use crate::backend::installed;
 use crate::bridge::Bridge;
-use crate::client::{Answer, request, text};
+use crate::client::{Answer, request, text, whole};
 use crate::upgrade::{self, Socket};
 use crate::world::{MINE, Options, World, patient};
 
 const DOMAIN: &str = "kalpana.example";
+
+/// Longest time for an answer: the first one waits until everything is compiled.
+const COMPILING: Duration = Duration::from_secs(120);
 
 /// A development server and its project, both gone when dropped.
 struct Developer {
@@ -182,7 +186,9 @@ impl Browser {
             ]);
         }
         let sent = request("GET", &self.host, path, &headers);
-        self.world.send(sent).await
+        let mut sender = self.world.h1(&self.host).await;
+        let answer = tokio::time::timeout(COMPILING, sender.send_request(sent)).await;
+        whole(answer.unwrap().unwrap()).await
     }
 
     async fn load(&self, path: &str) -> String {

@@ -15,6 +15,7 @@ mod client;
 mod entrance;
 mod grpc;
 mod h2_abuse;
+mod h2_smuggling;
 mod handover;
 mod hot_reload;
 mod isolation;
