@@ -340,7 +340,11 @@ impl ProxyHttp for Proxy {
         request: &mut RequestContext,
     ) -> Result<()> {
         if answer.status.is_informational() && answer.status != StatusCode::SWITCHING_PROTOCOLS {
-            return Ok(());
+            // No more than the answer that follows may it reach beyond the workspace's own host.
+            return match request.kind {
+                Kind::App => Ok(()),
+                _ => self.judge.policies.from_workspace(answer, &request.id),
+            };
         }
         request.upstream_took = request.forwarded.map(|since| since.elapsed());
         if let Some(upstream) = &request.upstream {

@@ -31,6 +31,19 @@ pub(crate) const CLOSED_PORT: u16 = 4000;
 /// Which it says are open when it is asked for the closed one.
 pub(crate) const OPEN_PORTS: [u16; 2] = [5173, 8080];
 
+/// What an application must not say for more than its own host: cookies of ours, of every host of
+/// the site, of a whole public suffix, and where else the browser is to go or to forget.
+pub(crate) const PRESUMPTUOUS: &str = "Set-Cookie: __Host-kws=evil; Path=/\r\n\
+     Set-Cookie: __HOST-kwn=evil; Path=/\r\n\
+     Set-Cookie: __Host-ksess=evil; Secure; Path=/\r\n\
+     Set-Cookie: app=1; Domain=kalpana.localhost; Path=/\r\n\
+     Set-Cookie: wide=1; domain = .localhost; Secure\r\n\
+     Set-Cookie: twice=1; Domain=co.uk; Path=/; DOMAIN=.github.io\r\n\
+     Alt-Svc: h3=\":1\"\r\n\
+     Clear-Site-Data: \"cookies\"\r\n\
+     Strict-Transport-Security: max-age=0\r\n\
+     Service-Worker-Allowed: /\r\n";
+
 /// What arrived over one connection.
 #[derive(Debug, Clone)]
 pub(crate) struct Arrived {
@@ -314,10 +327,29 @@ async fn serve(
                     .await?;
             }
             "/answers" => {
+                let head = format!("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n{PRESUMPTUOUS}\r\n");
+                stream.write_all(head.as_bytes()).await?;
+            }
+            "/hints" => {
+                let hints = format!("HTTP/1.1 103 Early Hints\r\n{PRESUMPTUOUS}\r\n");
+                stream.write_all(hints.as_bytes()).await?;
                 stream
-                    .write_all(
-                        b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nSet-Cookie: __Host-kws=evil; Path=/\r\nSet-Cookie: app=1; Domain=kalpana.localhost; Path=/\r\nAlt-Svc: h3=\":1\"\r\nClear-Site-Data: \"cookies\"\r\n\r\n",
-                    )
+                    .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+                    .await?;
+            }
+            "/switches" => {
+                let key =
+                    derive_accept_key(header("sec-websocket-key").unwrap_or_default().as_bytes());
+                let head = format!(
+                    "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: {key}\r\n{PRESUMPTUOUS}\r\n"
+                );
+                stream.write_all(head.as_bytes()).await?;
+                stream.read_to_end(&mut Vec::new()).await?;
+                return Ok(());
+            }
+            "/redirects" => {
+                stream
+                    .write_all(b"HTTP/1.1 302 Found\r\nLocation: /echo?redirected\r\nContent-Length: 0\r\n\r\n")
                     .await?;
             }
             _ => {

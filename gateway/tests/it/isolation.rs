@@ -231,27 +231,6 @@ async fn none_of_our_cookies_and_tokens_arrives_by_any_way() {
 }
 
 #[tokio::test]
-async fn an_answer_is_confined_to_its_host() {
-    let world = World::start().await;
-    let _bridge = Bridge::start(&world, MINE, 1);
-    world.run_mine().await;
-    let session = world.sign_in(MINE, 1).await;
-    let answer = world
-        .send(get(&world.host(MINE), "/answers", &session))
-        .await;
-    let cookies: Vec<_> = answer.headers().get_all("set-cookie").iter().collect();
-    assert_eq!(cookies, ["app=1; Path=/"]);
-    for name in ["alt-svc", "clear-site-data", "strict-transport-security"] {
-        assert!(!answer.headers().contains_key(name), "{name}");
-    }
-    let policy = &answer.headers()["content-security-policy"];
-    assert_eq!(
-        policy,
-        "frame-ancestors 'self' https://kalpana.localhost:8443"
-    );
-}
-
-#[tokio::test]
 async fn connections_are_shared_within_one_surface_of_one_generation_and_never_beyond() {
     let world = World::start().await;
     let (mine, other) = (

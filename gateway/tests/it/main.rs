@@ -7,6 +7,7 @@
     reason = "a test may stop at the first surprise, its helpers too"
 )]
 
+mod answers;
 mod assets;
 mod autobahn;
 mod backend;
