@@ -244,12 +244,13 @@ async fn serve(
         return grpc::serve(stream).await;
     }
     loop {
-        let mut head = String::new();
-        while !head.ends_with("\r\n\r\n") {
-            if stream.read_line(&mut head).await? == 0 {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            if stream.read_until(b'\n', &mut head).await? == 0 {
                 return Ok(());
             }
         }
+        let head = String::from_utf8_lossy(&head);
         let path = head.split(' ').nth(1).unwrap_or_default();
         let header = |name: &str| {
             let mut lines = head.lines().filter_map(|line| line.split_once(": "));

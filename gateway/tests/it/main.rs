@@ -13,6 +13,7 @@ mod autobahn;
 mod backend;
 mod bridge;
 mod client;
+mod cookies;
 mod entrance;
 mod grpc;
 mod h2_abuse;
