@@ -1,13 +1,13 @@
 //! What an application may not say to a browser about more than its own host, in whatever kind of
 //! answer it says it.
 
-use bytes::Bytes;
 use http::header::SET_COOKIE;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use tokio::io::AsyncWriteExt;
 
 use crate::bridge::Bridge;
 use crate::client::{Stream, read_head, whole};
+use crate::upgrade::{connect, extended};
 use crate::world::{MINE, World, patient};
 
 /// What is left of the cookies: those of the application, for its own host.
@@ -102,36 +102,9 @@ async fn a_websocket_of_http2_is_confined_to_its_host_too() {
     let (host, origin) = (world.host(MINE), world.origin(MINE));
     let mut sender = extended(&world, &host).await;
     let (answer, _body) = sender
-        .send_request(connect(&origin, "/switches", &session), false)
+        .send_request(connect(&host, "/switches", &session, &origin), false)
         .unwrap();
     let answer = patient(answer).await.unwrap();
     assert_eq!(answer.status(), 200);
     assert_confined(answer.headers(), "an extended CONNECT");
-}
-
-/// Opens a connection over which WebSockets can be asked for.
-pub(crate) async fn extended(world: &World, host: &str) -> h2::client::SendRequest<Bytes> {
-    let stream = world.tls(host, b"h2").await;
-    let (sender, connection) = h2::client::handshake(stream).await.unwrap();
-    tokio::spawn(connection);
-    let mut sender = patient(sender.ready()).await.unwrap();
-    // The settings have come with the first round trip.
-    let request = Request::get(format!("https://{host}/")).body(()).unwrap();
-    let (answer, _) = sender.send_request(request, true).unwrap();
-    patient(answer).await.unwrap();
-    assert!(sender.is_extended_connect_protocol_enabled());
-    sender
-}
-
-/// Asks a site for a WebSocket over HTTP/2, as its own page does.
-pub(crate) fn connect(origin: &str, path: &str, session: &str) -> Request<()> {
-    Request::builder()
-        .method(Method::CONNECT)
-        .uri(format!("{origin}{path}"))
-        .header("origin", origin)
-        .header("sec-websocket-version", "13")
-        .header("cookie", session)
-        .extension(h2::ext::Protocol::from_static("websocket"))
-        .body(())
-        .unwrap()
 }

@@ -8,6 +8,7 @@ use kalpana_domain::id::UserId;
 
 use crate::bridge::Bridge;
 use crate::client::{Answer, get, navigate, request, text, whole};
+use crate::upgrade;
 use crate::world::{FOREIGN, MINE, NOBODYS, World, patient};
 
 /// What a stranger may try on a workspace host.
@@ -158,37 +159,59 @@ async fn none_of_our_cookies_and_tokens_arrives_by_any_way() {
     let world = World::start().await;
     let bridge = Bridge::start(&world, MINE, 1);
     world.run_mine().await;
-    let session = world.sign_in(MINE, 1).await;
-    let (host, origin) = (world.host(MINE), world.origin(MINE));
-    let headers = loaded(&session);
-    let headers: Vec<(&str, &str)> = headers.iter().map(|(n, v)| (*n, v.as_str())).collect();
+    let mut seen = 0;
+    for label in [MINE.to_owned(), format!("3000-{MINE}")] {
+        let session = world.sign_in(&label, 1).await;
+        use_every_way(&world, &label, &session).await;
+        let arrived = bridge.arrived.lock().unwrap()[seen..].to_vec();
+        seen += arrived.len();
+        for connection in &arrived {
+            // The canary is in each.
+            assert_clean(&connection.text(), &session);
+        }
+        let arrived: String = arrived.iter().map(crate::bridge::Arrived::text).collect();
+        for way in [
+            "/echo?http ",
+            "/echo?post ",
+            "/die ",
+            "/sse ",
+            "/redirects ",
+            "/echo?redirected ",
+            "/echo?h2 ",
+        ] {
+            assert!(arrived.contains(way), "{way}");
+        }
+        assert_eq!(arrived.matches("GET /ws ").count(), 3);
+        let host = format!("x-forwarded-host: {}", world.host(&label));
+        assert!(arrived.to_lowercase().contains(&host), "{arrived}");
+    }
+}
 
-    let answer = world
-        .send(request("GET", &host, "/echo?http", &headers))
-        .await;
-    assert_eq!(answer.status(), 200);
+/// Asks for everything in every way there is, with all there is of ours.
+async fn use_every_way(world: &World, label: &str, session: &str) {
+    let (host, origin) = (world.host(label), world.origin(label));
+    let headers = loaded(session);
+    let headers: Vec<(&str, &str)> = headers.iter().map(|(n, v)| (*n, v.as_str())).collect();
+    let get = |path: &str| request("GET", &host, path, &headers);
+
+    assert_eq!(world.send(get("/echo?http")).await.status(), 200);
     let mut post = request("POST", &host, "/echo?post", &headers);
     *post.body_mut() = Full::from("body");
     assert_eq!(world.send(post).await.status(), 200);
-    assert_eq!(
-        world
-            .send(request("GET", &host, "/die", &headers))
-            .await
-            .status(),
-        502
-    );
+    assert_eq!(world.send(get("/die")).await.status(), 502);
+    let answer = world.send(get("/redirects")).await;
+    let next = answer.headers()["location"].to_str().unwrap();
+    assert_eq!(world.send(get(next)).await.status(), 200);
 
     let mut h1 = world.h1(&host).await;
-    let stream = patient(h1.send_request(request("GET", &host, "/sse", &headers)))
-        .await
-        .unwrap();
+    let stream = patient(h1.send_request(get("/sse"))).await.unwrap();
     let mut events = stream.into_body();
     patient(events.frame()).await.unwrap().unwrap();
     drop((events, h1));
 
     // Over HTTP/2 browsers may split the cookies.
     let mut h2 = world.h2(&host).await;
-    let mut split = request("GET", &format!("https://{host}/"), "/", &[]);
+    let mut split = request("GET", &host, "/", &[]);
     *split.uri_mut() = format!("https://{host}/echo?h2").parse().unwrap();
     split.headers_mut().remove("host");
     for (name, value) in &headers {
@@ -196,38 +219,24 @@ async fn none_of_our_cookies_and_tokens_arrives_by_any_way() {
             split.headers_mut().append(*name, piece.parse().unwrap());
         }
     }
-    assert_eq!(
-        whole(patient(h2.send_request(split)).await.unwrap())
-            .await
-            .status(),
-        200
-    );
+    let answer = whole(patient(h2.send_request(split)).await.unwrap()).await;
+    assert_eq!(answer.status(), 200);
 
-    let mut upgrade = headers.clone();
-    upgrade.push(("origin", &origin));
-    let mut socket = crate::upgrade::open(&world, &host, "/ws", &upgrade)
+    let mut from_page = headers.clone();
+    from_page.push(("origin", &origin));
+    let mut socket = upgrade::open(world, &host, "/ws", &from_page)
         .await
         .unwrap();
-    crate::upgrade::echo(&mut socket, "hello").await;
-
-    let arrived = bridge.arrived.lock().unwrap().clone();
-    let arrived: String = arrived.iter().map(crate::bridge::Arrived::text).collect();
-    for path in [
-        "/echo?http",
-        "/echo?post",
-        "/die",
-        "/sse",
-        "/echo?h2",
-        "/ws",
-    ] {
-        assert!(arrived.contains(path), "{path}");
+    upgrade::echo(&mut socket, "hello").await;
+    let late = upgrade::late_upgrade(world, &host, &from_page).await;
+    assert!(late.starts_with("HTTP/1.1 101"), "{late}");
+    let mut h2 = upgrade::extended(world, &host).await;
+    let mut asked = upgrade::connect(&host, "/ws", "", &origin);
+    for (name, value) in &headers {
+        asked.headers_mut().insert(*name, value.parse().unwrap());
     }
-    assert_clean(&arrived, &session);
-    assert!(
-        arrived.contains("x-forwarded-host: abcdefghij01.kalpana.localhost:8443")
-            || arrived.contains("X-Forwarded-Host: abcdefghij01.kalpana.localhost:8443"),
-        "{arrived}"
-    );
+    let (answer, _body) = h2.send_request(asked, false).unwrap();
+    assert_eq!(patient(answer).await.unwrap().status(), 200);
 }
 
 #[tokio::test]

@@ -29,6 +29,7 @@ mod pages;
 mod ports;
 mod sharing;
 mod sign_in;
+mod sign_out;
 mod silence;
 mod smuggling;
 mod start;

@@ -152,6 +152,33 @@ async fn a_preflight_says_the_same_of_every_workspace_there_is_or_is_not() {
     for (from, is_allowed) in [
         ("https://evil.example".to_owned(), false),
         (world.origin("3000-abcdefghij09"), false),
+        // Spellings that somebody might take for the same.
+        (
+            "http://3000-workspace.kalpana.localhost:8443".to_owned(),
+            false,
+        ),
+        ("https://3000-workspace.kalpana.localhost".to_owned(), false),
+        (
+            "https://%33000-workspace.kalpana.localhost:8443".to_owned(),
+            false,
+        ),
+        (
+            "https://3000-workspace.kalpana.localhost.:8443".to_owned(),
+            false,
+        ),
+        (
+            "https://3000-workspace.kalpana.localhost:8443@evil.example".to_owned(),
+            false,
+        ),
+        (
+            "https://3000-workspace.kalpana.localhost:8443, https://evil.example".to_owned(),
+            false,
+        ),
+        (
+            "https://3000--workspace.kalpana.localhost:8443".to_owned(),
+            false,
+        ),
+        ("null".to_owned(), false),
         (
             "https://3000-workspace.kalpana.localhost:8443".to_owned(),
             true,
@@ -171,6 +198,7 @@ async fn a_preflight_says_the_same_of_every_workspace_there_is_or_is_not() {
                 })
                 .collect();
             assert_eq!(answer.status(), 204);
+            assert!(!answer.headers().contains_key("location"));
             let allowed = answer.headers().get(ACCESS_CONTROL_ALLOW_ORIGIN);
             assert_eq!(allowed.is_some(), is_allowed, "{origin}");
             seen.push(headers);

@@ -213,6 +213,14 @@ async fn a_session_for_a_shared_port_opens_nothing_else() {
         let answer = world.visit(&label, member()).await;
         assert_eq!(answer.status(), 403, "{label}");
     }
+    world.share(with_link(&world, "/")).await;
+    world.visitor(link()).await;
+    for label in [MINE.to_owned(), format!("3001-{MINE}")] {
+        let answer = world.visit(&label, link()).await;
+        assert_eq!(answer.status(), 403, "{label} by a link to a port");
+        assert_eq!(cookie(&answer, "__Host-kws"), None);
+    }
+    world.share(with_member("members")).await;
     // A page elsewhere cannot use a visitor's session.
     let host = world.host(&port());
     let headers = [

@@ -1,6 +1,8 @@
 //! WebSockets: who may open one, that it may be quiet, and that it ends with its session.
 
+use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
+use http::{Method, Request};
 use http_body_util::BodyExt;
 use kalpana_config::Span;
 use kalpana_domain::id::SessionId;
@@ -10,7 +12,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use crate::bridge::Bridge;
-use crate::client::{Stream, get, whole};
+use crate::client::{Stream, get, read_head, whole};
 use crate::world::{FOREIGN, MINE, Options, World, patient};
 
 pub(crate) type Socket = WebSocketStream<Stream>;
@@ -35,10 +37,64 @@ pub(crate) async fn open(
     }
 }
 
+/// Opens a connection over which WebSockets can be asked for.
+pub(crate) async fn extended(world: &World, host: &str) -> h2::client::SendRequest<Bytes> {
+    let stream = world.tls(host, b"h2").await;
+    let (sender, connection) = h2::client::handshake(stream).await.unwrap();
+    tokio::spawn(connection);
+    let mut sender = patient(sender.ready()).await.unwrap();
+    // The settings have come with the first round trip.
+    let request = Request::get(format!("https://{host}/")).body(()).unwrap();
+    let (answer, _) = sender.send_request(request, true).unwrap();
+    patient(answer).await.unwrap();
+    assert!(sender.is_extended_connect_protocol_enabled());
+    sender
+}
+
+/// Asks for a WebSocket over HTTP/2, as a page of `origin` does, if there is one.
+pub(crate) fn connect(host: &str, path: &str, session: &str, origin: &str) -> Request<()> {
+    let request = Request::builder()
+        .method(Method::CONNECT)
+        .uri(format!("https://{host}{path}"))
+        .header("sec-websocket-version", "13")
+        .header("cookie", session)
+        .extension(h2::ext::Protocol::from_static("websocket"));
+    let request = match origin {
+        "" => request,
+        origin => request.header("origin", origin),
+    };
+    request.body(()).unwrap()
+}
+
 pub(crate) async fn echo(socket: &mut Socket, words: &str) {
     socket.send(Message::text(words)).await.unwrap();
     let heard = patient(socket.next()).await.unwrap().unwrap();
     assert_eq!(heard.to_text().unwrap(), words);
+}
+
+/// Asks for a WebSocket over a connection that has served a request before; returns the head of the
+/// answer.
+pub(crate) async fn late_upgrade(world: &World, host: &str, headers: &[(&str, &str)]) -> String {
+    let mut stream = world.tls(host, b"http/1.1").await;
+    let first = format!("GET /.kalpana/none HTTP/1.1\r\nHost: {host}\r\n\r\n");
+    stream.write_all(first.as_bytes()).await.unwrap();
+    let head = read_head(&mut stream).await;
+    assert!(head.starts_with("HTTP/1.1 404"), "{head}");
+    let length = head
+        .to_lowercase()
+        .split_once("content-length: ")
+        .map(|(_, rest)| rest.lines().next().unwrap().parse::<usize>().unwrap());
+    let mut body = vec![0; length.unwrap()];
+    stream.read_exact(&mut body).await.unwrap();
+    let fields: String = headers
+        .iter()
+        .map(|(name, value)| format!("{name}: {value}\r\n"))
+        .collect();
+    let head = format!(
+        "GET /ws HTTP/1.1\r\nHost: {host}\r\n{fields}Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    read_head(&mut stream).await
 }
 
 #[tokio::test]
@@ -51,20 +107,30 @@ async fn only_the_hosts_own_page_opens_a_websocket() {
     let (own, sibling) = (world.origin(MINE), world.origin(FOREIGN));
     let port = world.origin(&format!("3000-{MINE}"));
     let control = world.site.base_url();
-    for origin in [&sibling, &port, &control, "https://evil.example", "null"] {
-        let headers = [("cookie", session.as_str()), ("origin", origin)];
-        assert_eq!(
-            open(&world, &host, "/ws", &headers).await.unwrap_err(),
-            403,
-            "{origin}"
-        );
+    let evil = [
+        "https://evil.example",
+        "null",
+        "",
+        "http://abcdefghij01.kalpana.localhost:8443",
+        "https://abcdefghij01.kalpana.localhost",
+        "https://abcdefghij01.kalpana.localhost:8443.evil.example",
+    ];
+    let mut h2 = extended(&world, &host).await;
+    for origin in [sibling.as_str(), &port, &control].into_iter().chain(evil) {
+        let mut headers = vec![("cookie", session.as_str())];
+        // Without one it is no browser's.
+        if !origin.is_empty() {
+            headers.push(("origin", origin));
+        }
+        let refused = open(&world, &host, "/ws", &headers).await;
+        assert_eq!(refused.unwrap_err(), 403, "from {origin:?}");
+        let asked = connect(&host, "/ws", &session, origin);
+        let (refused, _) = h2.send_request(asked, false).unwrap();
+        let refused = patient(refused).await.unwrap();
+        assert_eq!(refused.status(), 403, "from {origin:?} over HTTP/2");
+        let late = late_upgrade(&world, &host, &headers).await;
+        assert!(late.starts_with("HTTP/1.1 403"), "from {origin:?}: {late}");
     }
-    let headers = [("cookie", session.as_str())];
-    assert_eq!(
-        open(&world, &host, "/ws", &headers).await.unwrap_err(),
-        403,
-        "no origin"
-    );
     let headers = [("origin", own.as_str())];
     assert_eq!(
         open(&world, &host, "/ws", &headers).await.unwrap_err(),
@@ -73,6 +139,8 @@ async fn only_the_hosts_own_page_opens_a_websocket() {
     );
     assert_eq!(bridge.text(), "");
     let headers = [("cookie", session.as_str()), ("origin", own.as_str())];
+    let late = late_upgrade(&world, &host, &headers).await;
+    assert!(late.starts_with("HTTP/1.1 101"), "{late}");
     let mut socket = open(&world, &host, "/ws", &headers).await.unwrap();
     echo(&mut socket, "hello").await;
     assert_eq!(world.metric("kalpana_gateway_websockets", ""), 1.0);
