@@ -262,6 +262,89 @@ async fn changes_come_from_our_own_pages_or_from_programs() {
 }
 
 #[tokio::test]
+async fn what_a_page_elsewhere_can_make_a_browser_send_changes_nothing() {
+    let site = Site::start().await;
+    let root = site.administrator().await;
+    let id = site.workspace(&root, "w").await;
+    let state = async || {
+        let mut state = Vec::new();
+        for path in ["/api/workspaces", "/api/tokens", "/api/admin/users"] {
+            let answer = root.get(path).await;
+            assert_eq!(answer.status, 200, "{path}");
+            state.push(answer.body);
+        }
+        state
+    };
+    let (before, asked_before) = (state().await, site.orchestrator().calls().len());
+    let marks = [
+        ("sec-fetch-site", "same-site"),
+        ("sec-fetch-site", "cross-site"),
+        ("sec-fetch-site", "none"),
+        ("sec-fetch-mode", "no-cors"),
+        ("origin", "https://abcdefghijk1.kalpana.localhost:8443"),
+        ("origin", "null"),
+    ];
+    let kinds = [
+        "application/json",
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data; boundary=x",
+    ];
+    let mut calls = bodies();
+    calls.extend(["start", "stop"].map(|verb| {
+        (
+            format!("/api/workspaces/{id}/{verb}").leak() as &str,
+            json!({}),
+        )
+    }));
+    for (path, body) in &calls {
+        for kind in kinds {
+            let sends = root.with("content-type", kind);
+            for (name, value) in marks {
+                let answer = sends.with(name, value).post(path, body).await;
+                let expected = (403, "cross_site_request".to_owned());
+                assert_eq!(answer.outcome(), expected, "{path} {kind} {name}: {value}");
+            }
+            // Of our own page it is the kind of body that is refused.
+            if kind != "application/json" && *body != json!({}) {
+                let answer = sends.post(path, body).await;
+                let expected = (415, "unsupported_media_type".to_owned());
+                assert_eq!(answer.outcome(), expected, "{path} {kind}");
+            }
+        }
+    }
+    assert_eq!(state().await, before);
+    assert_eq!(site.orchestrator().calls().len(), asked_before);
+}
+
+#[tokio::test]
+async fn a_cookie_that_only_looks_like_the_session_is_nobodys() {
+    let site = Site::start().await;
+    let root = site.administrator().await;
+    let own = root.headers["cookie"].to_str().unwrap().to_owned();
+    for name in [
+        "\u{2000}__Host-ksess",
+        "\u{a0}__Host-ksess",
+        "\u{feff}__Host-ksess",
+        "__Host-ksess\u{2000}",
+        "__host-ksess",
+    ] {
+        let planted = format!("{name}=ks1_tossed");
+        for (cookies, status) in [
+            (planted.clone(), 401),
+            (format!("{planted}; {own}"), 200),
+            (format!("{own}; {planted}"), 200),
+        ] {
+            let mut browser = root.clone();
+            let value = http::HeaderValue::from_bytes(cookies.as_bytes()).unwrap();
+            browser.headers.insert("cookie", value);
+            let answer = browser.get("/api/session").await;
+            assert_eq!(answer.status, status, "{cookies}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn two_session_cookies_are_one_too_many_and_junk_beside_one_is_not() {
     let site = Site::start().await;
     let root = site.administrator().await;

@@ -15,6 +15,7 @@ use tokio_util::codec::{FramedRead, LinesCodec};
 use tokio_util::io::StreamReader;
 use tokio_util::sync::CancellationToken;
 
+use crate::support::http::Answer;
 use crate::support::{Site, in_time};
 
 fn client(site: &Site) -> Client {
@@ -180,4 +181,39 @@ async fn ended_sessions_and_the_ticket_key_survive_a_restart() {
         200,
         "who is signed in stays signed in"
     );
+}
+
+#[tokio::test]
+async fn a_way_to_a_workspace_that_was_begun_before_a_sign_out_ends_at_the_sign_in_page() {
+    let site = Site::start().await;
+    let root = site.administrator().await;
+    let id = site.workspace(&root, "w").await;
+    site.orchestrator().run(&id).await;
+    // One for each tab: the editor, and two ports.
+    let tabs = [id.clone(), format!("3000-{id}"), format!("8080-{id}")].map(|label| {
+        let rid = kalpana_auth::nonce::Nonce::generate().rid();
+        format!("/auth/workspace?host={label}&rid={rid}&to=%2F")
+    });
+    let page = root.navigating();
+    let to = |answer: &Answer| answer.header("location").unwrap().to_owned();
+    for path in &tabs {
+        let answer = page.get(path).await;
+        assert!(to(&answer).contains("/.kalpana/cb?t="), "{answer:?}");
+    }
+    assert_eq!(root.delete("/api/session").await.status, 204);
+    for path in &tabs {
+        // As the browser has it now, and as somebody kept it.
+        for browser in [page.with("cookie", ""), page.clone()] {
+            let answer = browser.get(path).await;
+            assert_eq!(answer.status, 303, "{answer:?}");
+            assert!(to(&answer).starts_with("/login?next="), "{answer:?}");
+            let cookie = answer.header("set-cookie");
+            assert!(
+                cookie.is_none_or(|cookie| cookie.starts_with("__Host-ksess=;")),
+                "{cookie:?}"
+            );
+        }
+    }
+    let answer = root.get("/api/session").await;
+    assert_eq!(answer.outcome(), (401, "unauthenticated".to_owned()));
 }
