@@ -217,7 +217,8 @@ async fn a_session_for_a_shared_port_opens_nothing_else() {
     world.visitor(link()).await;
     for label in [MINE.to_owned(), format!("3001-{MINE}")] {
         let answer = world.visit(&label, link()).await;
-        assert_eq!(answer.status(), 403, "{label} by a link to a port");
+        // No link leads there, as if one had ended.
+        assert_eq!(answer.status(), 410, "{label} by a link to a port");
         assert_eq!(cookie(&answer, "__Host-kws"), None);
     }
     world.share(with_member("members")).await;
