@@ -11,7 +11,7 @@ use kalpana_auth::ticket::{Ticket, TicketError, TicketVerifier, UsedTickets};
 use kalpana_auth::workspace_session::{KeyRing, WorkspaceGrant};
 use kalpana_config::Site;
 use kalpana_domain::Timestamp;
-use kalpana_domain::address::WorkspaceAddress;
+use kalpana_domain::address::{Surface, WorkspaceAddress};
 use kalpana_domain::id::SessionId;
 use kalpana_domain::sharing::Right;
 use url::form_urlencoded;
@@ -140,8 +140,9 @@ pub fn redeem(
     let is_shared =
         share.is_some_and(|share| share.admits(Some(grant.right), desk.now, route.generation));
     if !is_owner && !is_shared {
-        return Err(match grant.right {
-            Right::Link(_) => CallbackError::LinkOver,
+        return Err(match (grant.right, address.surface) {
+            (Right::Link(_), Surface::Port(_)) => CallbackError::LinkOver,
+            // A link never led to an editor.
             _ => CallbackError::NotShared,
         });
     }

@@ -215,10 +215,10 @@ async fn a_session_for_a_shared_port_opens_nothing_else() {
     }
     world.share(with_link(&world, "/")).await;
     world.visitor(link()).await;
-    for label in [MINE.to_owned(), format!("3001-{MINE}")] {
+    // No link leads to an editor; to another port one might have once.
+    for (label, status) in [(MINE.to_owned(), 403), (format!("3001-{MINE}"), 410)] {
         let answer = world.visit(&label, link()).await;
-        // No link leads there, as if one had ended.
-        assert_eq!(answer.status(), 410, "{label} by a link to a port");
+        assert_eq!(answer.status(), status, "{label} by a link to a port");
         assert_eq!(cookie(&answer, "__Host-kws"), None);
     }
     world.share(with_member("members")).await;
