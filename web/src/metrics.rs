@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use prometheus::{HistogramOpts, HistogramVec, IntGauge, Registry};
+use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Registry};
 
 /// The metrics of web. Labels are closed sets: a route is its template, never a path.
 #[derive(Debug, Clone)]
 pub(crate) struct Metrics {
     request_duration: HistogramVec,
+    refused: IntCounterVec,
     /// Live streams being written, to pages and to followers of logs.
     pub(crate) streams: IntGauge,
 }
@@ -30,12 +31,26 @@ impl Metrics {
             "kalpana_web_streams",
             "Event and log streams being written.",
         )?;
+        let refused = IntCounterVec::new(
+            Opts::new(
+                "kalpana_web_refused_total",
+                "Requests that were refused or failed, by the code that they were answered with.",
+            ),
+            &["code"],
+        )?;
         registry.register(Box::new(request_duration.clone()))?;
+        registry.register(Box::new(refused.clone()))?;
         registry.register(Box::new(streams.clone()))?;
         Ok(Self {
             request_duration,
+            refused,
             streams,
         })
+    }
+
+    /// Counts one request that was answered with an error of this code, which is one of a closed set.
+    pub(crate) fn refused(&self, code: &'static str) {
+        self.refused.with_label_values(&[code]).inc();
     }
 
     /// Counts one answered request.

@@ -207,6 +207,7 @@ async fn accompany(State(state): State<AppState>, mut request: Request, next: Ne
     let span = tracing::info_span!("web.request", request_id = context.id);
     let response = next.run(request).instrument(span.clone()).await;
     let _entered = span.enter();
+    let code = response.extensions().get().map(ApiError::code);
     let mut response = render(response, is_api(&path), &context);
     let is_asset = matched.is_none() && !is_api(&path);
     let headers = response.headers_mut();
@@ -222,11 +223,14 @@ async fn accompany(State(state): State<AppState>, mut request: Request, next: Ne
     let status = response.status();
     let after = began.elapsed();
     state.metrics.answered(route, status, after);
+    if let Some(code) = code {
+        state.metrics.refused(code);
+    }
     let (status, duration_ms) = (status.as_u16(), after.as_secs_f64() * 1000.0);
     if is_asset {
         tracing::debug!(%method, path, status, duration_ms, "{method} {path} {status}");
     } else {
-        tracing::info!(%method, path, route, status, duration_ms, "{method} {path} {status}");
+        tracing::info!(%method, path, route, status, code, duration_ms, "{method} {path} {status}");
     }
     response
 }

@@ -358,6 +358,11 @@ async fn two_session_cookies_are_one_too_many_and_junk_beside_one_is_not() {
             .unwrap()
             .starts_with("__Host-ksess=;")
     );
+    let counted = prometheus::TextEncoder::new()
+        .encode_to_string(&site.registry.gather())
+        .unwrap();
+    let trace = "kalpana_web_refused_total{code=\"ambiguous_cookie\"} 1";
+    assert!(counted.contains(trace), "{counted}");
     let junk = [b"a=\xff\xfe; \x80; ", own.as_bytes()].concat();
     let mut browser = root.clone();
     browser
