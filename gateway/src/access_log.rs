@@ -3,6 +3,7 @@
 //! It names what was asked for without its query, because queries carry tickets and tokens, and
 //! never a cookie, a token or a person.
 
+use std::fmt::{self, Write};
 use std::time::Duration;
 
 use crate::request::RequestContext;
@@ -12,6 +13,9 @@ pub const TARGET: &str = "kalpana::access";
 
 /// Longest path that is written out.
 const PATH_LIMIT: usize = 256;
+
+/// Longest account of an error that is written out.
+const ERROR_LIMIT: usize = 512;
 
 /// What is known of a request once it has ended.
 #[derive(Debug, Clone, Copy)]
@@ -72,4 +76,41 @@ pub fn write(ended: &Ended<'_>, request: &RequestContext) {
 pub fn shorten(path: &str) -> &str {
     let end = path.floor_char_boundary(PATH_LIMIT);
     &path[..end.min(path.len())]
+}
+
+/// Returns what an error says, cut short: Pingora quotes the whole of a head that it cannot read,
+/// and whoever wrote that head would fill the log.
+pub fn brief(error: &impl fmt::Display) -> String {
+    let mut brief = Brief(String::new());
+    if write!(brief, "{error}").is_err() {
+        brief.0.push('…');
+    }
+    brief.0
+}
+
+/// Takes text up to [`ERROR_LIMIT`], and then no more.
+struct Brief(String);
+
+impl Write for Brief {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let room = ERROR_LIMIT - self.0.len();
+        let end = text.floor_char_boundary(room.min(text.len()));
+        self.0.push_str(&text[..end]);
+        if end < text.len() {
+            return Err(fmt::Error);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_that_goes_on_for_ever_is_cut_short() {
+        assert_eq!(brief(&"cannot read it"), "cannot read it");
+        let long = brief(&"é".repeat(1 << 20));
+        assert_eq!(long, format!("{}…", "é".repeat(ERROR_LIMIT / 2)));
+    }
 }

@@ -339,7 +339,7 @@ impl ProxyHttp for Proxy {
         answer: &mut ResponseHeader,
         request: &mut RequestContext,
     ) -> Result<()> {
-        if answer.status.is_informational() && answer.status != StatusCode::SWITCHING_PROTOCOLS {
+        if is_hint(answer.status) {
             // No more than the answer that follows may it reach beyond the workspace's own host.
             return match request.kind {
                 Kind::App => Ok(()),
@@ -396,7 +396,10 @@ impl ProxyHttp for Proxy {
         error: &Error,
         request: &mut RequestContext,
     ) -> FailToProxy {
-        let is_answered = session.response_written().is_some();
+        // A hint is no answer: whoever got one still waits.
+        let is_answered = session
+            .response_written()
+            .is_some_and(|answer| !is_hint(answer.status));
         let code = match self.explain(error, request).filter(|_| !is_answered) {
             None => 0,
             Some(reply) => {
@@ -450,7 +453,8 @@ impl ProxyHttp for Proxy {
                 request.id = request.id,
                 route.kind = request.kind.as_str(),
                 host = request.host(),
-                "a request failed: {error}"
+                "a request failed: {}",
+                access_log::brief(error)
             );
         }
         let head = downstream.req_header();
@@ -471,4 +475,9 @@ impl ProxyHttp for Proxy {
         request.live = None;
         request.websocket = None;
     }
+}
+
+/// Tells whether a status announces another one.
+fn is_hint(status: StatusCode) -> bool {
+    status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS
 }

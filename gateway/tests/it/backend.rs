@@ -10,6 +10,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::process::{Child, Command};
 
@@ -148,6 +149,25 @@ impl Backend {
         .await
     }
 
+    /// Has `serve` answer each connection, as bytes.
+    pub(crate) fn wild<F>(serve: impl Fn(BufReader<UnixStream>) -> F + Send + 'static) -> Self
+    where
+        F: Future<Output = std::io::Result<()>> + Send + 'static,
+    {
+        let folder = tempfile::tempdir().unwrap();
+        let listener = UnixListener::bind(folder.path().join("socket")).unwrap();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(serve(BufReader::new(stream)));
+            }
+        });
+        Self {
+            name: "wild",
+            folder,
+            _process: None,
+        }
+    }
+
     async fn spawn(name: &'static str, command: impl FnOnce(&Path) -> Command) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut command = command(folder.path());
@@ -169,6 +189,17 @@ impl Backend {
             _process: Some(process),
         }
     }
+}
+
+/// Reads a request's head; `None` when there is no more.
+pub(crate) async fn head(stream: &mut BufReader<UnixStream>) -> std::io::Result<Option<String>> {
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        if stream.read_line(&mut head).await? == 0 {
+            return Ok(None);
+        }
+    }
+    Ok(Some(head))
 }
 
 async fn echo(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, hyper::Error> {

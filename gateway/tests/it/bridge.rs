@@ -44,6 +44,9 @@ pub(crate) const PRESUMPTUOUS: &str = "Set-Cookie: __Host-kws=evil; Path=/\r\n\
      Strict-Transport-Security: max-age=0\r\n\
      Service-Worker-Allowed: /\r\n";
 
+/// How much of what goes over a connection is written down; what comes after it is passed on only.
+const RECORD_LIMIT: usize = 4 << 20;
+
 /// What arrived over one connection.
 #[derive(Debug, Clone)]
 pub(crate) struct Arrived {
@@ -194,10 +197,11 @@ impl AsyncRead for Recorded {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(context, buffer);
-        self.bytes
-            .lock()
-            .unwrap()
-            .extend_from_slice(&buffer.filled()[before..]);
+        let read_now = &buffer.filled()[before..];
+        let mut bytes = self.bytes.lock().unwrap();
+        let room = RECORD_LIMIT.saturating_sub(bytes.len());
+        bytes.extend_from_slice(&read_now[..read_now.len().min(room)]);
+        drop(bytes);
         read
     }
 }

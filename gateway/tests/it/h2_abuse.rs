@@ -5,6 +5,7 @@ use kalpana_config::Span;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::client::{Stream, get};
+use crate::memory::{is_flat, resident};
 use crate::world::{Options, World, patient};
 
 pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -27,9 +28,6 @@ pub(crate) const END_HEADERS: u8 = 4;
 const PROTOCOL_ERROR: u32 = 1;
 const FLOW_CONTROL_ERROR: u32 = 3;
 const ENHANCE_YOUR_CALM: u32 = 11;
-
-/// How much more memory the process, the attacker included, may hold after an attack.
-const MEMORY_LIMIT: u64 = 32 << 20;
 
 pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
@@ -57,13 +55,6 @@ fn fields(method: &str) -> Vec<u8> {
         literal(":path", "/"),
     ]
     .concat()
-}
-
-fn resident() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kilobytes = line.unwrap().trim().trim_end_matches(" kB");
-    kilobytes.parse::<u64>().unwrap() << 10
 }
 
 /// How a connection went.
@@ -128,8 +119,7 @@ async fn is_ended(world: &World, settings: &[u8], attack: Vec<u8>, code: u32) {
     let before = resident();
     let heard = until_the_end(greeted(world, settings).await, attack).await;
     assert!(heard.go_away.is_none_or(|said| said == code), "{heard:?}");
-    let grown = resident().saturating_sub(before);
-    assert!(grown < MEMORY_LIMIT, "{grown} bytes more");
+    is_flat(before);
     let answer = patient(neighbour.send_request(get(&others, "/", "")));
     assert_eq!(answer.await.unwrap().status(), 200);
     assert_eq!(world.send(get(&others, "/", "")).await.status(), 200);
@@ -217,8 +207,7 @@ async fn a_small_head_that_unpacks_to_a_large_one_is_refused() {
         heard.answers + heard.resets > 0 || heard.go_away.is_some(),
         "{heard:?}"
     );
-    let grown = resident().saturating_sub(before);
-    assert!(grown < MEMORY_LIMIT, "{grown} bytes more");
+    is_flat(before);
     assert!(world.web_heard.lock().unwrap().is_empty());
     assert_eq!(world.send(get(&others, "/", "")).await.status(), 200);
 }
@@ -251,6 +240,5 @@ async fn pings_whose_answers_nobody_reads_are_not_queued() {
         }
     };
     tokio::join!(flooded, served);
-    let grown = resident().saturating_sub(before);
-    assert!(grown < MEMORY_LIMIT, "{grown} bytes more");
+    is_flat(before);
 }
