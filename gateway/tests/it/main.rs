@@ -11,6 +11,7 @@ mod answers;
 mod assets;
 mod autobahn;
 mod backend;
+mod bodies;
 mod bridge;
 mod client;
 mod cookies;
