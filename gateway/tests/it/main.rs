@@ -30,6 +30,7 @@ mod memory;
 mod misdirected;
 mod pages;
 mod ports;
+mod replaced;
 mod sharing;
 mod sign_in;
 mod sign_out;
