@@ -17,6 +17,9 @@ use crate::framing::has_bare_line_feed;
 /// Most header fields that are looked at. More is too many anyway.
 const FIELD_LIMIT: usize = 128;
 
+/// How many bytes HTTP/2 begins with. Source: RFC 9113, section 3.4.
+const PREFACE_LENGTH: usize = 24;
+
 /// What a connection begins with.
 #[derive(Debug)]
 pub enum First {
@@ -55,6 +58,20 @@ pub async fn read(
             }
         }
     }
+}
+
+/// Reads what follows `first_byte` of the words that HTTP/2 begins with. Pingora would wait for
+/// them for as long as they take. What else may stand there is for Pingora to refuse.
+///
+/// # Errors
+/// The stream's.
+pub async fn read_preface(
+    stream: &mut (impl AsyncRead + Unpin),
+    first_byte: u8,
+) -> io::Result<First> {
+    let mut preface = [first_byte; PREFACE_LENGTH];
+    stream.read_exact(&mut preface[1..]).await?;
+    Ok(First::Other(Bytes::copy_from_slice(&preface)))
 }
 
 enum Parsed {

@@ -6,7 +6,6 @@ use std::net::{SocketAddr, TcpListener as StdListener};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use pingora_core::apps::{HttpServerApp, ServerApp};
 use pingora_proxy::HttpProxy;
 use rustls::ServerConfig;
@@ -370,11 +369,14 @@ impl Service {
             }
             return None;
         }
-        if facts.tls.is_h2 {
-            return Some(First::Other(Bytes::copy_from_slice(&first_byte)));
-        }
-        let deadline = Instant::now() + whole;
-        match timeout_at(deadline, head::read(stream, first_byte[0], self.head_limit)).await {
+        let first = async {
+            if facts.tls.is_h2 {
+                head::read_preface(stream, first_byte[0]).await
+            } else {
+                head::read(stream, first_byte[0], self.head_limit).await
+            }
+        };
+        match timeout_at(Instant::now() + whole, first).await {
             Ok(first) => first.ok(),
             Err(_) => {
                 self.metrics.denied("slow_head");
