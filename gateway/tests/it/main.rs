@@ -15,6 +15,7 @@ mod bodies;
 mod bridge;
 mod client;
 mod cookies;
+mod crowds;
 mod dripping;
 mod entrance;
 mod grpc;
