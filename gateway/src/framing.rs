@@ -11,11 +11,14 @@ use http::header::TRANSFER_ENCODING;
 /// what was read of it, where a length that the body does not have may be missing already.
 ///
 /// Ambiguous are: lines that end in LF alone, a target with spaces or without its leading slash,
-/// a length that is no number or is named twice, one beside a transfer coding, and any transfer
-/// coding but one `chunked`. Source: RFC 9112,
-/// sections 2.2, 3.2 and 6.3.
+/// a length that is no number or is named twice, one beside a transfer coding, any transfer
+/// coding but one `chunked`, and a request of HTTP/1.0 that should have a body and names no length.
+/// Source: RFC 9112, sections 2.2, 3.2 and 6.3; RFC 1945, section 7.2.2.
 pub fn is_ambiguous(raw: &[u8], headers: &HeaderMap) -> bool {
-    has_bare_line_feed(raw) || !has_plain_target(raw) || has_odd_length(raw, headers)
+    has_bare_line_feed(raw)
+        || !has_plain_target(raw)
+        || has_odd_length(raw, headers)
+        || lacks_length(raw)
 }
 
 /// Tells whether a line of a head ends in LF alone.
@@ -25,14 +28,27 @@ pub fn has_bare_line_feed(raw: &[u8]) -> bool {
         .any(|(at, byte)| *byte == b'\n' && (at == 0 || raw[at - 1] != b'\r'))
 }
 
-/// The target is a path, a whole URL (which names its own host and is judged by that), an
-/// authority (of `CONNECT`, which is refused) or an asterisk.
-fn has_plain_target(raw: &[u8]) -> bool {
+/// A body of HTTP/1.0 without a length ends, for some, with the connection.
+fn lacks_length(raw: &[u8]) -> bool {
+    let [method, _target, version] = request_line(raw)[..] else {
+        return false;
+    };
+    let has_body = matches!(method, b"POST" | b"PUT" | b"PATCH");
+    version == b"HTTP/1.0" && has_body && lengths(raw).next().is_none()
+}
+
+/// Returns the words of the request line.
+fn request_line(raw: &[u8]) -> Vec<&[u8]> {
     // Empty lines before a request line are to be ignored.
     let mut lines = raw.trim_ascii_start().split(|byte| *byte == b'\r');
     let line = lines.next().unwrap_or_default();
-    let words: Vec<&[u8]> = line.split(|byte| *byte == b' ').collect();
-    let [method, target, _version] = words[..] else {
+    line.split(|byte| *byte == b' ').collect()
+}
+
+/// The target is a path, a whole URL (which names its own host and is judged by that), an
+/// authority (of `CONNECT`, which is refused) or an asterisk.
+fn has_plain_target(raw: &[u8]) -> bool {
+    let [method, target, _version] = request_line(raw)[..] else {
         return false;
     };
     let is_url = target.windows(3).any(|part| part == b"://");
@@ -92,6 +108,9 @@ mod tests {
             "GET https://x/ HTTP/1.1\r\nHost: x\r\n\r\n",
             "CONNECT x:443 HTTP/1.1\r\nHost: x:443\r\n\r\n",
             "POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\n",
+            "POST / HTTP/1.1\r\nHost: x\r\n\r\n",
+            "POST / HTTP/1.0\r\nContent-Length: 0\r\n\r\n",
+            "GET / HTTP/1.0\r\nHost: x\r\n\r\n",
             "POST / HTTP/1.1\r\ntransfer-encoding: Chunked\r\n\r\n",
         ] {
             assert!(!judge(raw), "{raw:?}");
@@ -111,6 +130,8 @@ mod tests {
             "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\ncontent-LENGTH: 5\r\n\r\n",
             "POST / HTTP/1.1\r\nContent-Length: 5,5\r\n\r\n",
             "POST / HTTP/1.1\r\nContent-Length:\r\n\r\n",
+            "POST / HTTP/1.0\r\nHost: x\r\n\r\n",
+            "PATCH /a HTTP/1.0\r\n\r\n",
             "POST / HTTP/1.1\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\n",
             "POST / HTTP/1.1\r\nTransfer-Encoding: identity, chunked\r\n\r\n",
             "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n",

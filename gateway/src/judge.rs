@@ -108,8 +108,9 @@ impl Judge {
         if let Err(too_many) = self.rates.client(request.client) {
             return Next::Answer(Reply::TooManyRequests(too_many), "rate_address");
         }
-        // Answered before the host is looked at: neither has a use behind a gateway.
-        if matches!(head.method, Method::CONNECT | Method::TRACE) {
+        // Answered before the host is looked at: none has a use behind a gateway, and the last is
+        // only there to frighten servers of HTTP/1 (RFC 9113, section 3.4).
+        if matches!(head.method.as_str(), "CONNECT" | "TRACE" | "PRI") {
             return Next::Answer(Reply::MethodNotAllowed, "method");
         }
         let Some(host) = headers::requested_host(&head.headers, &head.uri) else {

@@ -29,6 +29,7 @@ mod lease;
 mod limits;
 mod malformed;
 mod memory;
+mod methods;
 mod misdirected;
 mod pages;
 mod ports;
