@@ -31,6 +31,7 @@ mod malformed;
 mod memory;
 mod methods;
 mod misdirected;
+mod own_paths;
 mod pages;
 mod ports;
 mod replaced;
