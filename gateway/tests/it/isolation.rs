@@ -7,7 +7,7 @@ use http_body_util::{BodyExt, Full};
 use kalpana_domain::id::UserId;
 
 use crate::bridge::Bridge;
-use crate::client::{Answer, get, navigate, request, text, whole};
+use crate::client::{Answer, cookie, get, navigate, query, request, text, whole};
 use crate::upgrade;
 use crate::world::{FOREIGN, MINE, NOBODYS, World, patient};
 
@@ -58,17 +58,25 @@ fn attempts(host: &str) -> Vec<Request<Full<Bytes>>> {
 }
 
 /// Everything about an answer that a stranger could compare, with what is random in it blanked.
-fn shape(answer: &Answer, label: &str) -> (u16, Vec<(String, usize)>, usize) {
+fn shape(answer: &Answer, label: &str) -> (u16, Vec<(String, String)>, String) {
+    let id = answer.headers()["x-request-id"].to_str().unwrap();
+    let nonce = answer.headers().get("location");
+    let nonce = nonce.and_then(|location| query(location.to_str().unwrap(), "rid"));
+    let cookie = cookie(answer, "__Host-kwn");
+    let blank = |text: &str| {
+        let mut text = text.replace(label, "label").replace(id, "id");
+        for random in [&nonce, &cookie].into_iter().flatten() {
+            text = text.replace(random, &"?".repeat(random.len()));
+        }
+        text
+    };
     let headers = answer.headers().iter();
-    let mut headers: Vec<(String, usize)> = headers
+    let mut headers: Vec<(String, String)> = headers
         .filter(|(name, _)| *name != "date")
-        .map(|(name, value)| {
-            let value = value.to_str().unwrap().replace(label, "label");
-            (name.to_string(), value.len())
-        })
+        .map(|(name, value)| (name.to_string(), blank(value.to_str().unwrap())))
         .collect();
     headers.sort();
-    (answer.status().as_u16(), headers, answer.body().len())
+    (answer.status().as_u16(), headers, blank(&text(answer)))
 }
 
 #[tokio::test]
@@ -93,6 +101,37 @@ async fn foreign_missing_and_own_workspaces_look_the_same_to_a_stranger() {
     assert_eq!(shapes[0], shapes[2]);
     let statuses: Vec<u16> = shapes[0].iter().map(|shape| shape.0).collect();
     assert_eq!(statuses, [303, 401, 401, 401, 401, 401, 401, 401, 401]);
+    assert_eq!(mine.text() + &foreign.text(), "");
+}
+
+#[tokio::test]
+async fn foreign_and_missing_workspaces_look_the_same_to_somebody_with_a_workspace_of_their_own() {
+    let world = World::start().await;
+    let foreign = Bridge::start(&world, FOREIGN, 1);
+    let mine = Bridge::start(&world, MINE, 1);
+    world.run_mine().await;
+    let target = world.running(FOREIGN, 1);
+    world.route(FOREIGN, UserId::generate(), 1, target).await;
+    let session = world.sign_in(MINE, 1).await;
+    let mut shapes = Vec::new();
+    // The ports of both too, which could be shared and are not.
+    for label in [FOREIGN, NOBODYS, "abcdefghij04"] {
+        let mut answers = Vec::new();
+        for part in [label.to_owned(), format!("3000-{label}")] {
+            for mut attempt in attempts(&world.host(&part)) {
+                let cookie = session.parse().unwrap();
+                attempt.headers_mut().insert("cookie", cookie);
+                answers.push(shape(&world.send(attempt).await, label));
+            }
+            for path in ["/.kalpana/cb?t=x", "/.kalpana/x"] {
+                let attempt = get(&world.host(&part), path, &session);
+                answers.push(shape(&world.send(attempt).await, label));
+            }
+        }
+        shapes.push(answers);
+    }
+    assert_eq!(shapes[0], shapes[1]);
+    assert_eq!(shapes[0], shapes[2]);
     assert_eq!(mine.text() + &foreign.text(), "");
 }
 
