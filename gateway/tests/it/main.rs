@@ -22,6 +22,7 @@ mod grpc;
 mod h2_abuse;
 mod h2_smuggling;
 mod handover;
+mod hello;
 mod hostile_upstream;
 mod hot_reload;
 mod isolation;
