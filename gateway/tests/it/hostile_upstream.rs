@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use http_body_util::BodyExt;
 use kalpana_config::{Config, Span};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
@@ -29,6 +30,8 @@ async fn before(backend: &Backend, configure: fn(&mut Config)) -> (World, Bridge
 fn impatient(config: &mut Config) {
     config.gateway.response_header_timeout = Span(Duration::from_secs(1));
 }
+
+const WEBSOCKET: &str = "Connection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
 
 /// What the workspace answers at the path of this number, and what is made of it.
 #[derive(Debug, Clone)]
@@ -137,6 +140,14 @@ async fn a_head_that_is_none_is_refused_or_harmless_and_nobody_else_gets_its_con
                 heard.starts_with("HTTP/1.1 200 ") && heard.contains(words) && !is_injected
             }
         };
+        // A WebSocket is asked for by other code.
+        let upgraded = format!(
+            "GET /{number} HTTP/1.1\r\nHost: {host}\r\nCookie: {session}\r\n{WEBSOCKET}\r\n"
+        );
+        let tunnelled = world.raw(&host, upgraded.as_bytes()).await;
+        let is_right = is_right
+            && (case.fate != Refused || tunnelled.starts_with("HTTP/1.1 502 "))
+            && !tunnelled.replace("\r\n", "").contains(['\r', '\n', '\0']);
         let is_clean = !heard.replace("\r\n", "").contains(['\r', '\n', '\0']);
         // What the connection is good for shows in who carries the next request.
         let next = world.send(get(&host, "/next", &session)).await;
@@ -146,7 +157,7 @@ async fn a_head_that_is_none_is_refused_or_harmless_and_nobody_else_gets_its_con
             let text: String = case.answer.escape_ascii().to_string();
             let shown: String = text.chars().take(120).collect();
             differences.push(format!(
-                "{shown:?}: {opened} opened, then {}: {heard}",
+                "{shown:?}: {opened} opened, then {}: {heard}; {tunnelled}",
                 next.status()
             ));
         }
@@ -177,6 +188,87 @@ async fn heads_that_are_too_large_cost_no_memory() {
         }
     }
     is_flat(before);
+}
+
+/// Bodies that are not what their head says, each of which ends with its connection.
+const BROKEN: &[&str] = &[
+    "Content-Length: 10\r\n\r\nhello",
+    "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
+    "Transfer-Encoding: chunked\r\n\r\n5\r\nhel",
+    "Transfer-Encoding: chunked\r\n\r\n5\r\nhelloXX5\r\nhello\r\n0\r\n\r\n",
+    "Transfer-Encoding: chunked\r\n\r\n-5\r\nhello\r\n0\r\n\r\n",
+    "Transfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\nhello\r\n0\r\n\r\n",
+    "Transfer-Encoding: chunked\r\n\r\nhello\r\n0\r\n\r\n",
+];
+
+async fn break_off(mut stream: BufReader<UnixStream>) -> std::io::Result<()> {
+    while let Some(head) = backend::head(&mut stream).await? {
+        let path = head.split(' ').nth(1).unwrap_or_default();
+        let number = path.trim_start_matches('/').parse::<usize>();
+        match number.ok().and_then(|number| BROKEN.get(number)) {
+            Some(rest) => {
+                let answer = format!("HTTP/1.1 200 OK\r\n{rest}");
+                stream.write_all(answer.as_bytes()).await?;
+                return Ok(());
+            }
+            None if path == "/more" => {
+                let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\nHTTP/1.1 200 OK\r\nX: poison\r\nContent-Length: 0\r\n\r\n";
+                stream.write_all(answer).await?;
+            }
+            None => {
+                let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+                stream.write_all(answer).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_off_does_not_look_whole() {
+    let backend = Backend::wild(break_off);
+    let (world, _bridge, session) = before(&backend, |_| ()).await;
+    let host = world.host(MINE);
+    for (number, broken) in BROKEN.iter().enumerate() {
+        for version in [1, 2] {
+            let path = format!("/{number}");
+            let mut asked = get(&host, &path, &session);
+            let answer = if version == 1 {
+                let mut h1 = world.h1(&host).await;
+                patient(h1.send_request(asked)).await
+            } else {
+                let mut h2 = world.h2(&host).await;
+                asked.headers_mut().remove("host");
+                *asked.uri_mut() = format!("https://{host}{path}").parse().unwrap();
+                patient(h2.send_request(asked)).await
+            };
+            let is_whole = match answer {
+                Ok(answer) if answer.status() == 200 => {
+                    patient(answer.into_body().collect()).await.is_ok()
+                }
+                Ok(answer) => answer.status() != 502,
+                Err(_) => false,
+            };
+            assert!(!is_whole, "{broken:?} by HTTP/{version}");
+        }
+        let next = world.send(get(&host, "/next", &session)).await;
+        assert_eq!(next.status(), 200);
+    }
+}
+
+#[tokio::test]
+async fn what_comes_after_an_answer_is_no_answer_to_the_next_request() {
+    let backend = Backend::wild(break_off);
+    let (world, _bridge, session) = before(&backend, |_| ()).await;
+    let host = world.host(MINE);
+    let mut h1 = world.h1(&host).await;
+    for path in ["/more", "/next", "/more", "/next"] {
+        patient(h1.ready()).await.unwrap();
+        let answer = patient(h1.send_request(get(&host, path, &session)));
+        let answer = answer.await.unwrap();
+        assert_eq!(answer.status(), 200);
+        assert!(!answer.headers().contains_key("x"), "{path}");
+    }
 }
 
 /// How a workspace goes on without end, at the path of that name.
@@ -260,7 +352,7 @@ async fn a_switch_to_another_protocol_than_was_asked_for_is_refused() {
     let (host, origin) = (world.host(MINE), world.origin(MINE));
     for asked in [
         "",
-        "Connection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n",
+        WEBSOCKET,
         "Connection: upgrade\r\nUpgrade: something\r\n",
     ] {
         let head = format!(
