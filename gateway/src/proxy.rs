@@ -1,13 +1,15 @@
 //! A request's way through Pingora's phases. Each phase calls one file; the decisions are in
 //! [`judge`](crate::judge).
 
+mod answers;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::header::{UPGRADE, VARY};
-use http::{Method, StatusCode};
+use http::StatusCode;
+use http::header::UPGRADE;
 use kalpana_link::InternalToken;
 use pingora_core::protocols::Digest;
 use pingora_core::upstreams::peer::HttpPeer;
@@ -17,14 +19,13 @@ use pingora_proxy::{FailToProxy, ProxyHttp, Session};
 use tokio::time::Instant;
 
 use crate::access_log::{self, Ended};
-use crate::assets::answer::Hit;
 use crate::assets::{Assets, Found};
 use crate::authorize::cors;
 use crate::client::TrustedProxies;
 use crate::connection;
 use crate::framing;
 use crate::headers::{self, Added};
-use crate::judge::{self, Judge, Next};
+use crate::judge::{Judge, Next};
 use crate::limit::{self, BodyFault};
 use crate::live::Switch;
 use crate::metrics::Open;
@@ -55,102 +56,6 @@ pub struct Proxy {
 impl std::fmt::Debug for Proxy {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_struct("Proxy").finish_non_exhaustive()
-    }
-}
-
-impl Proxy {
-    /// Says what a failed upstream means to whoever asked. `None` when there is nobody to tell.
-    fn explain(&self, error: &Error, request: &RequestContext) -> Option<Reply> {
-        if let ErrorType::HTTPStatus(code) = error.etype() {
-            return Some(match code {
-                401 => judge::unauthenticated(request),
-                408 => Reply::RequestTimeout,
-                413 => Reply::BodyTooLarge,
-                400..500 => Reply::BadRequest,
-                _ => Reply::Internal,
-            });
-        }
-        match error.esource() {
-            ErrorSource::Downstream => match error.etype() {
-                ErrorType::WriteError | ErrorType::ReadError | ErrorType::ConnectionClosed => None,
-                ErrorType::ReadTimedout => Some(Reply::RequestTimeout),
-                _ => Some(Reply::BadRequest),
-            },
-            ErrorSource::Upstream => Some(match request.kind {
-                Kind::Workspace(address) => {
-                    if request.was_given_up() {
-                        Reply::WorkspaceSilent
-                    } else {
-                        let failure = request.dial_failure.lock().expect("no holder panics");
-                        let is_owner = request.is_owners();
-                        self.judge
-                            .explain_unreachable(failure.as_ref(), address, is_owner)
-                    }
-                }
-                Kind::App | Kind::Unknown => Reply::ControlPlaneAway,
-            }),
-            ErrorSource::Internal | ErrorSource::Unset => Some(Reply::Internal),
-        }
-    }
-
-    async fn answer(
-        &self,
-        session: &mut Session,
-        request: &mut RequestContext,
-        reply: &Reply,
-    ) -> Result<()> {
-        let head = session.req_header();
-        let is_head = head.method == Method::HEAD;
-        let (mut answer, body) = reply.write(
-            &self.judge.policies,
-            &request.id,
-            judge::is_for_people(head),
-        )?;
-        if let (Some(origin), false) = (&request.sibling, matches!(reply, Reply::Preflight(_))) {
-            // So that a page can tell its user that the other port asks to be signed in to.
-            cors::open_to(&mut answer, origin)?;
-            answer.append_header(VARY, "Origin")?;
-        }
-        if reply.status() >= 400 && !session.as_downstream_mut().is_body_empty() {
-            // What the client is still sending is not worth reading.
-            session.as_downstream_mut().set_keepalive(None);
-        }
-        request.status = Some(reply.status());
-        let is_bare = is_head || body.is_empty();
-        session
-            .write_response_header(Box::new(answer), is_bare)
-            .await?;
-        if !is_bare {
-            session
-                .write_response_body(Some(Bytes::from(body)), true)
-                .await?;
-        }
-        Ok(())
-    }
-}
-
-impl Proxy {
-    /// Answers with a file of the editor.
-    async fn give(
-        &self,
-        session: &mut Session,
-        request: &mut RequestContext,
-        hit: Hit,
-    ) -> Result<()> {
-        let mut answer = hit.head()?;
-        self.judge
-            .policies
-            .from_workspace(&mut answer, &request.id)?;
-        let is_bare = hit.is_known || hit.asset.body.is_empty();
-        session
-            .write_response_header(Box::new(answer), is_bare)
-            .await?;
-        if !is_bare {
-            session
-                .write_response_body(Some(hit.asset.body), true)
-                .await?;
-        }
-        Ok(())
     }
 }
 
