@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 
-use http::Request;
 use hyper_util::rt::TokioIo;
 use kalpana_config::{Config, Span};
 use kalpana_domain::id::WorkspaceId;
@@ -115,6 +114,10 @@ async fn a_network_of_64_bits_shares_one_cap_and_its_neighbour_has_its_own() {
     assert!((denied - 2.0).abs() < f64::EPSILON, "{denied}");
 }
 
+/// What an answer looks like, with the id and what is random in it blanked: its status, the names
+/// and lengths of its fields, and its body.
+type Shape = (u16, BTreeMap<String, usize>, Vec<u8>);
+
 #[tokio::test]
 async fn who_tries_ten_thousand_ids_learns_nothing_and_is_slowed_down_alone() {
     let world = World::with(configured(|config| {
@@ -134,8 +137,7 @@ async fn who_tries_ten_thousand_ids_learns_nothing_and_is_slowed_down_alone() {
     let stream = TokioIo::new(over(&world, stream).await.unwrap());
     let (mut sender, connection) = hyper::client::conn::http1::handshake(stream).await.unwrap();
     tokio::spawn(connection);
-    // What an answer looks like, the id and what is random in it blanked, and to how many.
-    let mut shapes: HashMap<(u16, BTreeMap<String, usize>, Vec<u8>), usize> = HashMap::new();
+    let mut shapes: HashMap<Shape, usize> = HashMap::new();
     let mut is_retry_told = true;
     for number in 0..10_000_u32 {
         let label = match number % 100 {
@@ -149,8 +151,8 @@ async fn who_tries_ten_thousand_ids_learns_nothing_and_is_slowed_down_alone() {
         };
         let host = world.host(&label);
         patient(sender.ready()).await.unwrap();
-        let answer: Request<_> = request("GET", &host, "/", &[]);
-        let answer = whole(patient(sender.send_request(answer)).await.unwrap()).await;
+        let asked = sender.send_request(request("GET", &host, "/", &[]));
+        let answer = whole(patient(asked).await.unwrap()).await;
         let status = answer.status().as_u16();
         if status == 429 {
             is_retry_told &= answer.headers().contains_key("retry-after");
