@@ -1,7 +1,9 @@
 //! Accounts: setting up the site, signing in, and everything that a signed-in person may do to
 //! their account. The one service of this crate that uses the store.
 
+mod password_change;
 mod people;
+mod sessions;
 mod sign_in;
 mod tokens;
 
@@ -12,11 +14,12 @@ use std::time::Duration;
 use kalpana_domain::Timestamp;
 use kalpana_domain::audit::{Actor, AuditAction, AuditEvent};
 use kalpana_domain::clock::Clock;
-use kalpana_domain::id::{AuditId, OrganizationId, WorkspaceId};
-use kalpana_domain::user::{EmailAddress, Principal, User};
+use kalpana_domain::id::{AuditId, OrganizationId, SessionId, WorkspaceId};
+use kalpana_domain::user::{Credential, EmailAddress, Principal, User};
 use kalpana_store::Store;
 use kalpana_store::records::Session;
 
+pub use password_change::NewPassword;
 pub use tokens::IssuedToken;
 
 use crate::error::AuthError;
@@ -185,6 +188,24 @@ fn parse_name(text: &str) -> Option<String> {
     let name = text.trim();
     let is_legal = (1..=100).contains(&name.chars().count()) && !name.chars().any(char::is_control);
     is_legal.then(|| name.to_owned())
+}
+
+/// Returns the session that `by` speaks with. What concerns somebody's credentials is done with a
+/// session only: a token that could make tokens would outlive its own revocation.
+fn require_session(by: &Principal) -> Result<SessionId, AuthError> {
+    match by.credential {
+        Credential::Session(session) => Ok(session),
+        Credential::Token { .. } => Err(AuthError::Forbidden),
+    }
+}
+
+/// What a password must not be made of.
+fn about(email: &EmailAddress, name: &str) -> Vec<String> {
+    vec![
+        email.as_str().to_owned(),
+        name.to_owned(),
+        "kalpana".to_owned(),
+    ]
 }
 
 fn parse_email(text: &str) -> Result<EmailAddress, AuthError> {

@@ -13,6 +13,12 @@ pub enum AuthError {
     /// The e-mail address or the password is wrong; which one is not said.
     #[error("the e-mail address or the password is wrong")]
     WrongCredentials,
+    /// The password that was given as the current one is another.
+    #[error("the current password is another one")]
+    WrongPassword,
+    /// The new password is the current one.
+    #[error("the new password is the current one")]
+    PasswordUnchanged,
     /// The session or token is unknown, over or revoked.
     #[error("sign in first")]
     Unauthenticated,
@@ -61,6 +67,9 @@ pub enum AuthError {
         /// The site's limit.
         longest: Duration,
     },
+    /// The person has no such session.
+    #[error("you have no such session")]
+    SessionNotFound,
     /// The person has no such token.
     #[error("you have no such token")]
     TokenNotFound,
@@ -77,6 +86,8 @@ impl AuthError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::WrongCredentials => "wrong_credentials",
+            Self::WrongPassword => "wrong_password",
+            Self::PasswordUnchanged => "password_unchanged",
             Self::Unauthenticated => "unauthenticated",
             Self::Forbidden => "forbidden",
             Self::TooManyAttempts { .. } => "too_many_attempts",
@@ -92,6 +103,7 @@ impl AuthError {
             Self::InvalidTokenName => "invalid_token_name",
             Self::InvalidTokenScopes => "invalid_token_scopes",
             Self::InvalidTokenLifetime { .. } => "invalid_token_lifetime",
+            Self::SessionNotFound => "session_not_found",
             Self::TokenNotFound => "token_not_found",
             Self::Store(StoreError::InvalidCursor) => "invalid_cursor",
             Self::Store(StoreError::Unavailable { .. }) => "store_unavailable",

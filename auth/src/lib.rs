@@ -24,7 +24,9 @@ pub mod token;
 mod key_file;
 mod secret;
 
-pub use account::{Accounts, Authenticated, Client, IssuedToken, NewAccount, SignedIn};
+pub use account::{
+    Accounts, Authenticated, Client, IssuedToken, NewAccount, NewPassword, SignedIn,
+};
 pub use error::AuthError;
 pub use key_file::KeyFileError;
 pub use session::{LinkSecret, SessionPolicy, SessionSecret, SetupSecret};

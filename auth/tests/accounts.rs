@@ -522,7 +522,7 @@ async fn a_password_hashed_with_older_parameters_is_hashed_anew() {
 
     let absurd = before.replace("m=64,", "m=4194304,");
     site.store
-        .upgrade_password_hash(ada.id, absurd)
+        .upgrade_password_hash(ada.id, after, absurd)
         .await
         .expect("replaced");
     let refused = accounts

@@ -21,15 +21,27 @@ pub enum AuditAction {
     /// A sign-in was refused.
     #[serde(rename = "session.refuse")]
     SessionRefuse,
-    /// Somebody signed out, or a session was ended for them.
+    /// Somebody signed out, or ended another of their sessions.
     #[serde(rename = "session.end")]
     SessionEnd,
+    /// Somebody ended all their sessions but one.
+    #[serde(rename = "session.end_others")]
+    SessionEndOthers,
+    /// Somebody changed their password, which ended all their other sessions.
+    #[serde(rename = "password.change")]
+    PasswordChange,
+    /// A change of a password was refused, because the current one was not known.
+    #[serde(rename = "password.refuse")]
+    PasswordRefuse,
     /// An API token was made.
     #[serde(rename = "token.create")]
     TokenCreate,
     /// An API token was revoked.
     #[serde(rename = "token.revoke")]
     TokenRevoke,
+    /// All API tokens of a person were revoked.
+    #[serde(rename = "token.revoke_all")]
+    TokenRevokeAll,
     /// A workspace was asked for.
     #[serde(rename = "workspace.create")]
     WorkspaceCreate,
@@ -77,8 +89,12 @@ impl AuditAction {
             Self::SessionCreate => "session.create",
             Self::SessionRefuse => "session.refuse",
             Self::SessionEnd => "session.end",
+            Self::SessionEndOthers => "session.end_others",
+            Self::PasswordChange => "password.change",
+            Self::PasswordRefuse => "password.refuse",
             Self::TokenCreate => "token.create",
             Self::TokenRevoke => "token.revoke",
+            Self::TokenRevokeAll => "token.revoke_all",
             Self::WorkspaceCreate => "workspace.create",
             Self::WorkspaceStart => "workspace.start",
             Self::WorkspaceStop => "workspace.stop",

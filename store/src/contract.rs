@@ -28,13 +28,16 @@
 //! Ids are unique for all time, also those of what was deleted: a workspace keeps its row as a
 //! tombstone. E-mail addresses, session hashes, audit ids and (user, idempotency key) are unique.
 //! Uniqueness and limits hold under any number of writers: a quota is counted and used in one
-//! step, the first administrator is made once.
+//! step, the first administrator is made once. `create_session` and `create_token` are before or
+//! after `change_password` and `end_other_sessions` of the same person, never beside them: what is
+//! made before is ended, and who made it after sees the new hash.
 //!
 //! # `NotFound` and `Conflict`
 //! Looking for something that is not there gives `None`. [`NotFound`](crate::StoreError::NotFound)
 //! is for an operation that needs it: the row to be changed, or `reference` for a user or an
 //! organisation that a new row names. [`Conflict`](crate::StoreError::Conflict) is for a claim that
-//! somebody else has: `email`, `id`, `idempotency`, `setup`; `ports` for one port more than a
+//! somebody else has: `email`, `id`, `idempotency`, `setup`; `password` for
+//! a change of a password that somebody else changed first; `ports` for one port more than a
 //! workspace may have remembered; and `version` for a write by who did not see the latest state, who
 //! reads again and decides again. Where several could be told, the
 //! order is: frozen, conflict of what the method is about, quota, reference, id, audit. For

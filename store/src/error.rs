@@ -23,7 +23,8 @@ pub enum StoreError {
     /// Somebody else has it already, or changed it since it was read.
     #[error("conflict: {what}")]
     Conflict {
-        /// What collided: `email`, `version`, `setup`, `idempotency`, `id`, `ports`, `freeze`.
+        /// What collided: `email`, `password`, `version`, `setup`, `idempotency`, `id`, `ports`,
+        /// `freeze`.
         what: &'static str,
     },
     /// The operation needs something that is not there.

@@ -27,7 +27,8 @@ use crate::error::{Outage, StoreError, StoreResult};
 use crate::events::EventStream;
 use crate::page::{Page, PageRequest};
 use crate::records::{
-    EndedSession, Idempotency, NewUser, NewWorkspace, SecretHash, Session, Token, UserWithPassword,
+    EndedAccess, EndedSession, Idempotency, NewUser, NewWorkspace, PasswordChange, SecretHash,
+    Session, Token, UserWithPassword,
 };
 use crate::repository::{
     Audit, Events, Health, Repository, Sessions, Setup, Sharing, Tokens, Users, Workspaces,
@@ -145,7 +146,8 @@ guarded! { Users:
     fn create_user(user: NewUser, audit: AuditEvent) -> User;
     fn user(id: UserId) -> Option<User>;
     fn user_by_email(email: &EmailAddress) -> Option<UserWithPassword>;
-    fn upgrade_password_hash(id: UserId, password_hash: String) -> ();
+    fn upgrade_password_hash(id: UserId, known_hash: String, password_hash: String) -> ();
+    fn change_password(change: PasswordChange, audit: AuditEvent) -> EndedAccess;
     fn users(page: PageRequest) -> Page<User>;
     fn default_organization() -> OrganizationId;
 }
@@ -154,7 +156,14 @@ guarded! { Sessions:
     fn create_session(session: Session, audit: AuditEvent) -> ();
     fn session(hash: SecretHash, now: Timestamp, idle_since: Timestamp) -> Option<(Session, User)>;
     fn touch_session(id: SessionId, now: Timestamp) -> ();
-    fn end_session(id: SessionId, now: Timestamp, audit: AuditEvent) -> bool;
+    fn sessions_of(user: UserId, now: Timestamp, idle_since: Timestamp) -> Vec<Session>;
+    fn end_session(user: UserId, id: SessionId, now: Timestamp, audit: AuditEvent) -> bool;
+    fn end_other_sessions(
+        user: UserId,
+        kept: Option<SessionId>,
+        now: Timestamp,
+        audit: AuditEvent
+    ) -> Vec<SessionId>;
     fn ended_sessions(since: Timestamp) -> Vec<EndedSession>;
     fn purge_sessions(before: Timestamp) -> u64;
 }

@@ -11,6 +11,8 @@
 //! - the number of a person's workspaces and their quota, and the key of a repeated request
 //!   (`workspaces`): transactions see a snapshot, so two of them could each count before the other
 //!   adds; both also write the owner's document in `locks`, and one has to begin again;
+//! - the sessions and tokens of a person and what ends all of them (`users`), by a document in
+//!   `locks` as well;
 //! - how a port is shared, the number of a workspace's ports and that the workspace is there
 //!   (`sharing`), by a document in `locks` too.
 //!
@@ -44,6 +46,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use kalpana_domain::Timestamp;
 use mongodb::bson::{Document, doc};
 use mongodb::{Client, ClientSession, Collection, Database};
 
@@ -88,6 +91,41 @@ struct Attempt<'a> {
 impl Attempt<'_> {
     fn collection(&self, name: &str) -> Collection<Document> {
         self.store.collection(name)
+    }
+
+    /// Writes `now` into `field` of everything that `filter` selects. Returns the ids, sorted.
+    async fn end_all<I>(
+        &mut self,
+        collection: &str,
+        filter: Document,
+        field: &str,
+        now: Timestamp,
+    ) -> Result<Vec<I>, Failure>
+    where
+        I: std::str::FromStr<Err: std::error::Error + Send + Sync + 'static>,
+    {
+        let collection = self.collection(collection);
+        let mut found = collection
+            .find(filter)
+            .projection(doc! { "_id": 1 })
+            .sort(doc! { "_id": 1 })
+            .session(&mut *self.session)
+            .await?;
+        let mut ids = Vec::new();
+        while let Some(document) = found.next(&mut *self.session).await.transpose()? {
+            ids.extend(document.get_str("_id").map(str::to_owned));
+        }
+        if !ids.is_empty() {
+            collection
+                .update_many(
+                    doc! { "_id": { "$in": &ids } },
+                    doc! { "$set": { field: document::date(now) } },
+                )
+                .session(&mut *self.session)
+                .await?;
+        }
+        let ids: StoreResult<Vec<I>> = ids.iter().map(|id| document::parsed(id, "_id")).collect();
+        Ok(ids?)
     }
 }
 

@@ -1,6 +1,7 @@
 //! What goes into the store and comes out of it, where that is more than a thing of the domain.
 
 use kalpana_domain::Timestamp;
+use kalpana_domain::audit::AuditEvent;
 use kalpana_domain::id::{OrganizationId, SessionId, TokenId, UserId, WorkspaceId};
 use kalpana_domain::user::{EmailAddress, Role, Scope, User};
 use kalpana_domain::workspace::Spec;
@@ -33,6 +34,43 @@ pub struct UserWithPassword {
     pub user: User,
     /// The password's hash in PHC form.
     pub password_hash: String,
+}
+
+/// A password that is to be replaced by another.
+#[derive(Clone)]
+pub struct PasswordChange {
+    /// Whose.
+    pub user: UserId,
+    /// The hash that whoever changes it has seen, in PHC form.
+    pub known_hash: String,
+    /// The hash of the new one.
+    pub new_hash: String,
+    /// The session that stays. All others of the person end.
+    pub kept: SessionId,
+    /// When.
+    pub at: Timestamp,
+    /// Present when the person's API tokens are to be revoked as well: what is written down when
+    /// there is one.
+    pub revocation: Option<AuditEvent>,
+}
+
+impl std::fmt::Debug for PasswordChange {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("PasswordChange")
+            .field("user", &self.user)
+            .field("kept", &self.kept)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What ended with a password. Sorted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EndedAccess {
+    /// Sessions.
+    pub sessions: Vec<SessionId>,
+    /// API tokens.
+    pub tokens: Vec<TokenId>,
 }
 
 /// One sign-in of one browser.

@@ -18,7 +18,8 @@ use crate::error::StoreResult;
 use crate::events::EventStream;
 use crate::page::{Page, PageRequest};
 use crate::records::{
-    EndedSession, Idempotency, NewUser, NewWorkspace, SecretHash, Session, Token, UserWithPassword,
+    EndedAccess, EndedSession, Idempotency, NewUser, NewWorkspace, PasswordChange, SecretHash,
+    Session, Token, UserWithPassword,
 };
 use crate::transfer::Transfer;
 
@@ -76,8 +77,25 @@ pub trait Users: Send + Sync {
     /// Returns the person who signs in with `email`, and their password's hash.
     async fn user_by_email(&self, email: &EmailAddress) -> StoreResult<Option<UserWithPassword>>;
 
-    /// Replaces a password's hash by one of the same password with today's parameters.
-    async fn upgrade_password_hash(&self, id: UserId, password_hash: String) -> StoreResult<()>;
+    /// Replaces a password's hash by one of the same password with today's parameters, unless it
+    /// is not `known_hash` any more.
+    async fn upgrade_password_hash(
+        &self,
+        id: UserId,
+        known_hash: String,
+        password_hash: String,
+    ) -> StoreResult<()>;
+
+    /// Replaces a password, ends all other sessions of the person and, where that is asked for,
+    /// revokes their API tokens. Returns what ended.
+    ///
+    /// # Errors
+    /// `NotFound("user")`; `Conflict("password")` when the hash is not `known_hash` any more.
+    async fn change_password(
+        &self,
+        change: PasswordChange,
+        audit: AuditEvent,
+    ) -> StoreResult<EndedAccess>;
 
     /// Lists people, oldest first.
     async fn users(&self, page: PageRequest) -> StoreResult<Page<User>>;
@@ -104,13 +122,33 @@ pub trait Sessions: Send + Sync {
     /// Notes that a session was used.
     async fn touch_session(&self, id: SessionId, now: Timestamp) -> StoreResult<()>;
 
-    /// Ends a session. Returns whether it was alive.
+    /// Lists a person's sessions that have not ended, are not past `expires_at`, and were used
+    /// since `idle_since`; the last used first.
+    async fn sessions_of(
+        &self,
+        user: UserId,
+        now: Timestamp,
+        idle_since: Timestamp,
+    ) -> StoreResult<Vec<Session>>;
+
+    /// Ends a person's session. Returns whether it was theirs and alive.
     async fn end_session(
         &self,
+        user: UserId,
         id: SessionId,
         now: Timestamp,
         audit: AuditEvent,
     ) -> StoreResult<bool>;
+
+    /// Ends all sessions of a person but `kept`. Returns those that were alive, sorted; without
+    /// one there is no audit event either.
+    async fn end_other_sessions(
+        &self,
+        user: UserId,
+        kept: Option<SessionId>,
+        now: Timestamp,
+        audit: AuditEvent,
+    ) -> StoreResult<Vec<SessionId>>;
 
     /// Lists sessions ended since `since`, for the gateway's deny list.
     async fn ended_sessions(&self, since: Timestamp) -> StoreResult<Vec<EndedSession>>;

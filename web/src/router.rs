@@ -5,6 +5,8 @@
 //! | `/api/health`, `/api/site`, `/api/openapi.json` | nothing |
 //! | `/api/setup` | the setup link's secret |
 //! | `/api/session` POST | a password; GET a credential; DELETE a session |
+//! | `/api/sessions` | a session |
+//! | `/api/password` | a session and the current password |
 //! | `/api/tokens` | a session |
 //! | `/api/workspaces`, `/api/events` | a credential with the scope |
 //! | `/api/workspaces/{id}…` | `WorkspaceFor<…>`: the access rule, and the scope |
@@ -35,8 +37,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::api::{
-    access_requests, admin, health, logs, session, setup, share_links, sharing, site, tokens,
-    workspaces,
+    access_requests, admin, health, logs, password, session, sessions, setup, share_links, sharing,
+    site, tokens, workspaces,
 };
 use crate::error::{ApiError, Problem, render};
 use crate::request::RequestContext;
@@ -58,7 +60,7 @@ const API: &str = "/api/";
     components(schemas(Problem)),
     tags(
         (name = "site", description = "What anybody may know"),
-        (name = "session", description = "Signing in and out"),
+        (name = "session", description = "Signing in and out, here and elsewhere"),
         (name = "tokens", description = "API tokens"),
         (name = "workspaces", description = "Workspaces and what becomes of them"),
         (name = "sharing", description = "Ports of workspaces, and who else may visit them"),
@@ -73,6 +75,9 @@ fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(site::site))
         .routes(routes!(setup::setup))
         .routes(routes!(session::show, session::sign_in, session::sign_out))
+        .routes(routes!(sessions::list, sessions::end_others))
+        .routes(routes!(sessions::end))
+        .routes(routes!(password::change))
         .routes(routes!(tokens::list, tokens::create))
         .routes(routes!(tokens::revoke))
         .routes(routes!(workspaces::list, workspaces::create))

@@ -101,9 +101,17 @@ impl Sessions {
     /// Tells everybody that a session has ended, and waits a moment for every connected gateway to
     /// have applied it.
     pub(crate) async fn revoke(&self, session: SessionId) {
+        self.revoke_all(&[session]).await;
+    }
+
+    /// Tells everybody that sessions have ended, as [`Self::revoke`] does of one.
+    pub(crate) async fn revoke_all(&self, sessions: &[SessionId]) {
+        let now = self.clock.now();
         // Unless the store was faster to tell of it than its answer was to arrive.
-        let seq = self.tell(session, self.clock.now());
-        self.wait_heard(seq, "a sign-out").await;
+        let places = sessions.iter().map(|session| self.tell(*session, now));
+        if let Some(last) = places.max() {
+            self.wait_heard(last, "a sign-out").await;
+        }
     }
 
     /// Tells gateways of something. Returns its place in the feed.

@@ -7,7 +7,8 @@ mod site;
 mod workspace;
 
 pub(crate) use account::{
-    CreatedToken, RoleName, ScopeName, SessionView, SignedInView, TokenView, UserView, UsersPage,
+    CreatedToken, PlaceView, RoleName, ScopeName, SessionView, SignedInView, TokenView, UserView,
+    UsersPage,
 };
 pub(crate) use sharing::{
     AccessRequestView, CreatedLink, LevelName, LinkTarget, People, PersonView, PortShareView,

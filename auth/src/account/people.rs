@@ -6,7 +6,7 @@ use kalpana_domain::user::{Principal, Role, Scope, User};
 use kalpana_store::records::NewUser;
 use kalpana_store::{Page, PageRequest};
 
-use super::{Accounts, Client, NewAccount, SignedIn, parse_email, parse_name};
+use super::{Accounts, Client, NewAccount, SignedIn, about, parse_email, parse_name};
 use crate::error::AuthError;
 use crate::session::SetupSecret;
 
@@ -115,11 +115,7 @@ impl Accounts {
     async fn prepare(&self, account: NewAccount, role: Role) -> Result<NewUser, AuthError> {
         let email = parse_email(&account.email)?;
         let name = parse_name(&account.name).ok_or(AuthError::InvalidName)?;
-        let about = vec![
-            email.as_str().to_owned(),
-            name.clone(),
-            "kalpana".to_owned(),
-        ];
+        let about = about(&email, &name);
         let hash = self.passwords.hash(account.password, about).await?;
         Ok(NewUser {
             id: UserId::generate(),

@@ -5,7 +5,7 @@ use kalpana_domain::id::SessionId;
 use kalpana_domain::user::{Credential, EmailAddress, Principal, User};
 use kalpana_store::records::{Session, UserWithPassword};
 
-use super::{Accounts, Authenticated, Client, SignedIn};
+use super::{Accounts, Authenticated, Client, SignedIn, require_session};
 use crate::error::AuthError;
 use crate::password::Comparison;
 use crate::session::SessionSecret;
@@ -47,12 +47,24 @@ impl Accounts {
             }
         };
         match (known, comparison) {
-            (Some(UserWithPassword { user, .. }), Comparison::Same { upgraded }) => {
+            (
+                Some(UserWithPassword {
+                    user,
+                    password_hash,
+                }),
+                Comparison::Same { upgraded },
+            ) => {
                 self.throttle.succeeded(&attempt);
                 if let Some(hash) = upgraded {
-                    self.store.upgrade_password_hash(user.id, hash.0).await?;
+                    let known = password_hash.clone();
+                    self.store
+                        .upgrade_password_hash(user.id, known, hash.0)
+                        .await?;
                 }
-                self.start_session(user, client).await
+                let made = self.start_session(user, client).await?;
+                self.require_same_password(&made, password, &password_hash, client)
+                    .await?;
+                Ok(made)
             }
             (known, _) => {
                 self.record_refusal(known.as_ref().map(|known| &known.user), client)
@@ -62,9 +74,37 @@ impl Accounts {
         }
     }
 
+    /// Ends the session again when the password was changed while it was compared: what changes it
+    /// ends only the sessions that are there by then.
+    async fn require_same_password(
+        &self,
+        made: &SignedIn,
+        password: &str,
+        known_hash: &str,
+        client: &Client,
+    ) -> Result<(), AuthError> {
+        let now = self.store.user_by_email(&made.user.email).await?;
+        let is_known = now
+            .as_ref()
+            .is_some_and(|now| now.password_hash == known_hash);
+        // Another hash may be that of the same password, with today's parameters.
+        if is_known || self.compare(password, now.as_ref()).await? != Comparison::Different {
+            return Ok(());
+        }
+        let (user, session) = (made.user.id, made.session.id);
+        let actor = Actor::System;
+        let organization = Some(made.user.organization);
+        let action = AuditAction::SessionEnd;
+        let event = self.event(actor, organization, action, session.to_string(), client);
+        self.store
+            .end_session(user, session, self.clock.now(), event)
+            .await?;
+        Err(AuthError::WrongCredentials)
+    }
+
     /// Returns whose address it is and whether the password is theirs, after the same work for an
     /// address that is nobody's.
-    async fn look_up(
+    pub(super) async fn look_up(
         &self,
         email: &EmailAddress,
         password: &str,
@@ -180,14 +220,12 @@ impl Accounts {
         principal: &Principal,
         client: &Client,
     ) -> Result<bool, AuthError> {
-        let Credential::Session(session) = principal.credential else {
-            return Err(AuthError::Forbidden);
-        };
+        let session = require_session(principal)?;
         let subject = session.to_string();
         let event = self.event_by(principal, AuditAction::SessionEnd, subject, client);
         Ok(self
             .store
-            .end_session(session, self.clock.now(), event)
+            .end_session(principal.user, session, self.clock.now(), event)
             .await?)
     }
 }

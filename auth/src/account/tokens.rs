@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use kalpana_domain::audit::AuditAction;
 use kalpana_domain::id::TokenId;
-use kalpana_domain::user::{Credential, Principal};
+use kalpana_domain::user::Principal;
 use kalpana_store::records::Token;
 
-use super::{Accounts, Client, parse_name};
+use super::{Accounts, Client, parse_name, require_session};
 use crate::error::AuthError;
 use crate::token::{NewToken, TokenText};
 
@@ -99,12 +99,5 @@ impl Accounts {
         } else {
             Err(AuthError::TokenNotFound)
         }
-    }
-}
-
-fn require_session(by: &Principal) -> Result<(), AuthError> {
-    match by.credential {
-        Credential::Session(_) => Ok(()),
-        Credential::Token { .. } => Err(AuthError::Forbidden),
     }
 }

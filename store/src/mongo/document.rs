@@ -58,7 +58,7 @@ fn corrupt<E: std::error::Error + Send + Sync + 'static>(
 }
 
 /// Reads text that one of our types parses.
-fn parsed<T>(text: &str, field: &str) -> StoreResult<T>
+pub(super) fn parsed<T>(text: &str, field: &str) -> StoreResult<T>
 where
     T: std::str::FromStr<Err: std::error::Error + Send + Sync + 'static>,
 {

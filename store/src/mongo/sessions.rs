@@ -4,13 +4,13 @@ use async_trait::async_trait;
 use futures_util::{FutureExt, TryStreamExt};
 use kalpana_domain::Timestamp;
 use kalpana_domain::audit::AuditEvent;
-use kalpana_domain::id::SessionId;
+use kalpana_domain::id::{SessionId, UserId};
 use kalpana_domain::user::User;
 use mongodb::bson::{Document, doc};
 
 use super::document::{self, SessionDocument, date};
 use super::failure::Failure;
-use super::{MongoStore, audit, gate, name, users};
+use super::{Attempt, MongoStore, audit, gate, name, users};
 use crate::error::StoreResult;
 use crate::records::{EndedSession, SecretHash, Session};
 use crate::repository::{Sessions, Users};
@@ -20,6 +20,26 @@ pub(super) fn read(document: Document) -> StoreResult<SessionRecord> {
     document::read::<SessionDocument>(document, name::SESSIONS)?.try_into()
 }
 
+/// Ends the living sessions of a person but `kept`, in a transaction that holds the lock of
+/// [`users::lock_access`]. Returns them, sorted.
+pub(super) async fn end_others(
+    attempt: &mut Attempt<'_>,
+    user: UserId,
+    kept: Option<SessionId>,
+    now: Timestamp,
+) -> Result<Vec<SessionId>, Failure> {
+    let kept = kept.map(|id| id.to_string()).unwrap_or_default();
+    let filter = doc! {
+        "userId": user.to_string(),
+        "_id": { "$ne": kept },
+        "endedAt": null,
+        "expires": { "$gt": date(now) },
+    };
+    attempt
+        .end_all(name::SESSIONS, filter, "endedAt", now)
+        .await
+}
+
 #[async_trait]
 impl Sessions for MongoStore {
     async fn create_session(&self, session: Session, event: AuditEvent) -> StoreResult<()> {
@@ -27,6 +47,7 @@ impl Sessions for MongoStore {
         self.transact(context, |attempt, (session, entry)| {
             async move {
                 users::require(attempt, session.user).await?;
+                users::lock_access(attempt, session.user).await?;
                 let record = SessionRecord {
                     session: session.clone(),
                     ended_at: None,
@@ -77,20 +98,46 @@ impl Sessions for MongoStore {
         Ok(())
     }
 
+    async fn sessions_of(
+        &self,
+        user: UserId,
+        now: Timestamp,
+        idle_since: Timestamp,
+    ) -> StoreResult<Vec<Session>> {
+        let documents: Vec<Document> = self
+            .collection(name::SESSIONS)
+            .find(doc! {
+                "userId": user.to_string(),
+                "endedAt": null,
+                "expires": { "$gt": date(now) },
+                "updatedAt": { "$gte": date(idle_since) },
+            })
+            .sort(doc! { "updatedAt": -1, "_id": -1 })
+            .await?
+            .try_collect()
+            .await?;
+        documents
+            .into_iter()
+            .map(|document| read(document).map(|record| record.session))
+            .collect()
+    }
+
     async fn end_session(
         &self,
+        user: UserId,
         id: SessionId,
         now: Timestamp,
         event: AuditEvent,
     ) -> StoreResult<bool> {
-        let context = (id, now, self.entry(event).await?);
-        self.transact(context, |attempt, (id, now, entry)| {
+        let context = (user, id, now, self.entry(event).await?);
+        self.transact(context, |attempt, (user, id, now, entry)| {
             async move {
                 let ended = attempt
                     .collection(name::SESSIONS)
                     .update_one(
                         doc! {
                             "_id": id.to_string(),
+                            "userId": user.to_string(),
                             "endedAt": null,
                             "expires": { "$gt": date(*now) },
                         },
@@ -102,6 +149,28 @@ impl Sessions for MongoStore {
                     audit::append(attempt, entry).await?;
                 }
                 Ok(ended.matched_count == 1)
+            }
+            .boxed()
+        })
+        .await
+    }
+
+    async fn end_other_sessions(
+        &self,
+        user: UserId,
+        kept: Option<SessionId>,
+        now: Timestamp,
+        event: AuditEvent,
+    ) -> StoreResult<Vec<SessionId>> {
+        let context = (user, kept, now, self.entry(event).await?);
+        self.transact(context, |attempt, (user, kept, now, entry)| {
+            async move {
+                users::lock_access(attempt, *user).await?;
+                let ended = end_others(attempt, *user, *kept, *now).await?;
+                if !ended.is_empty() {
+                    audit::append(attempt, entry).await?;
+                }
+                Ok(ended)
             }
             .boxed()
         })

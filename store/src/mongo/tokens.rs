@@ -10,7 +10,7 @@ use mongodb::bson::{Document, doc};
 
 use super::document::{self, TokenDocument, date};
 use super::failure::Failure;
-use super::{MongoStore, audit, name, users};
+use super::{Attempt, MongoStore, audit, name, users};
 use crate::error::StoreResult;
 use crate::records::Token;
 use crate::repository::{Tokens, Users};
@@ -20,6 +20,23 @@ pub(super) fn read(document: Document) -> StoreResult<TokenRecord> {
     document::read::<TokenDocument>(document, name::TOKENS)?.try_into()
 }
 
+/// Revokes the living tokens of a person, in a transaction that holds the lock of
+/// [`users::lock_access`]. Returns them, sorted.
+pub(super) async fn revoke_all(
+    attempt: &mut Attempt<'_>,
+    user: UserId,
+    now: Timestamp,
+) -> Result<Vec<TokenId>, Failure> {
+    let filter = doc! {
+        "userId": user.to_string(),
+        "revokedAt": null,
+        "expiresAt": { "$gt": date(now) },
+    };
+    attempt
+        .end_all(name::TOKENS, filter, "revokedAt", now)
+        .await
+}
+
 #[async_trait]
 impl Tokens for MongoStore {
     async fn create_token(&self, token: Token, event: AuditEvent) -> StoreResult<()> {
@@ -27,6 +44,7 @@ impl Tokens for MongoStore {
         self.transact(context, |attempt, (token, entry)| {
             async move {
                 users::require(attempt, token.user).await?;
+                users::lock_access(attempt, token.user).await?;
                 let record = TokenRecord {
                     token: token.clone(),
                     revoked_at: None,

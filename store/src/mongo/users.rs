@@ -11,10 +11,10 @@ use mongodb::bson::{DateTime, Document, doc};
 
 use super::document::{self, UserDocument};
 use super::failure::Failure;
-use super::{Attempt, MongoStore, audit, name, setup};
+use super::{Attempt, MongoStore, audit, name, sessions, setup, tokens};
 use crate::error::{StoreError, StoreResult};
 use crate::page::{Page, PageRequest, Position};
-use crate::records::{NewUser, UserWithPassword};
+use crate::records::{EndedAccess, NewUser, PasswordChange, UserWithPassword};
 use crate::repository::Users;
 use crate::transfer::UserRecord;
 
@@ -34,6 +34,31 @@ pub(super) async fn require(attempt: &mut Attempt<'_>, id: UserId) -> Result<(),
         Some(_) => Ok(()),
         None => Err(StoreError::NotFound { what: "reference" }.into()),
     }
+}
+
+/// Makes transactions about by what right one person gets in run one after the other: each writes
+/// this document. A transaction sees a snapshot, so one that ends sessions and one that makes one
+/// could else pass each other unseen.
+pub(super) async fn lock_access(attempt: &mut Attempt<'_>, id: UserId) -> Result<(), Failure> {
+    attempt
+        .collection(name::LOCKS)
+        .update_one(
+            doc! { "_id": format!("access of {id}") },
+            doc! { "$inc": { "turns": 1_i64 } },
+        )
+        .upsert(true)
+        .session(&mut *attempt.session)
+        .await?;
+    Ok(())
+}
+
+/// Returns the filter and the change that replace a password's hash, unless it is not `known` any
+/// more.
+fn replacement(id: UserId, known: &str, new: &str) -> (Document, Document) {
+    (
+        doc! { "_id": id.to_string(), "passwordHash": known },
+        doc! { "$set": { "passwordHash": new, "updatedAt": DateTime::now() } },
+    )
 }
 
 /// Tells whether the site has a user, as a transaction sees it.
@@ -165,19 +190,62 @@ impl Users for MongoStore {
         }))
     }
 
-    async fn upgrade_password_hash(&self, id: UserId, password_hash: String) -> StoreResult<()> {
-        let changed = self
-            .collection(name::USERS)
-            .update_one(
-                doc! { "_id": id.to_string() },
-                doc! { "$set": { "passwordHash": password_hash, "updatedAt": DateTime::now() } },
-            )
+    async fn upgrade_password_hash(
+        &self,
+        id: UserId,
+        known_hash: String,
+        password_hash: String,
+    ) -> StoreResult<()> {
+        let (filter, change) = replacement(id, &known_hash, &password_hash);
+        self.collection(name::USERS)
+            .update_one(filter, change)
             .await?;
-        if changed.matched_count == 1 {
-            Ok(())
-        } else {
-            Err(StoreError::NotFound { what: "user" })
-        }
+        Ok(())
+    }
+
+    async fn change_password(
+        &self,
+        wish: PasswordChange,
+        event: AuditEvent,
+    ) -> StoreResult<EndedAccess> {
+        let entry = self.entry(event).await?;
+        let revocation = match wish.revocation.clone() {
+            Some(event) => Some(self.entry(event).await?),
+            None => None,
+        };
+        let context = (wish, entry, revocation);
+        self.transact(context, |attempt, (wish, entry, revocation)| {
+            async move {
+                let user = wish.user;
+                lock_access(attempt, user).await?;
+                let (filter, change) = replacement(user, &wish.known_hash, &wish.new_hash);
+                let changed = attempt
+                    .collection(name::USERS)
+                    .update_one(filter, change)
+                    .session(&mut *attempt.session)
+                    .await?;
+                if changed.matched_count != 1 {
+                    return Err(match require(attempt, user).await {
+                        Ok(()) => StoreError::Conflict { what: "password" }.into(),
+                        Err(Failure::Refused(_)) => StoreError::NotFound { what: "user" }.into(),
+                        Err(other) => other,
+                    });
+                }
+                let sessions =
+                    sessions::end_others(attempt, user, Some(wish.kept), wish.at).await?;
+                audit::append(attempt, entry).await?;
+                let mut tokens = Vec::new();
+                if let Some(revocation) = revocation {
+                    tokens = tokens::revoke_all(attempt, user, wish.at).await?;
+                    if !tokens.is_empty() {
+                        audit::append(attempt, revocation).await?;
+                    }
+                }
+                Ok(EndedAccess { sessions, tokens })
+            }
+            .boxed()
+        })
+        .await
     }
 
     async fn users(&self, page: PageRequest) -> StoreResult<Page<User>> {

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use kalpana_domain::Timestamp;
 use kalpana_domain::audit::AuditEvent;
-use kalpana_domain::id::SessionId;
+use kalpana_domain::id::{SessionId, UserId};
 use kalpana_domain::user::User;
 use rusqlite::{Connection, Row};
 
@@ -50,6 +50,26 @@ pub(super) fn replace(connection: &Connection, record: &SessionRecord) -> StoreR
             &session.user_agent,
         ),
     )
+}
+
+/// Ends the living sessions of a person but `kept`. Returns them, sorted.
+pub(super) fn end_others(
+    connection: &Connection,
+    user: UserId,
+    kept: Option<SessionId>,
+    now: Timestamp,
+) -> StoreResult<Vec<SessionId>> {
+    let kept = kept.map(|id| id.to_string()).unwrap_or_default();
+    let mut ended: Vec<SessionId> = all(
+        connection,
+        "UPDATE sessions SET ended_at = ?3
+         WHERE user_id = ?1 AND id <> ?2 AND ended_at IS NULL AND expires_at > ?3
+         RETURNING id",
+        (user.to_string(), kept, now.as_millisecond()),
+        |row| parsed(row, "id"),
+    )?;
+    ended.sort();
+    Ok(ended)
 }
 
 #[async_trait]
@@ -113,8 +133,33 @@ impl Sessions for SqliteStore {
         .await
     }
 
+    async fn sessions_of(
+        &self,
+        user: UserId,
+        now: Timestamp,
+        idle_since: Timestamp,
+    ) -> StoreResult<Vec<Session>> {
+        self.read(move |connection| {
+            all(
+                connection,
+                "SELECT * FROM sessions
+                 WHERE user_id = ?1 AND ended_at IS NULL AND expires_at > ?2
+                   AND last_used_at >= ?3
+                 ORDER BY last_used_at DESC, id DESC",
+                (
+                    user.to_string(),
+                    now.as_millisecond(),
+                    idle_since.as_millisecond(),
+                ),
+                read,
+            )
+        })
+        .await
+    }
+
     async fn end_session(
         &self,
+        user: UserId,
         id: SessionId,
         now: Timestamp,
         event: AuditEvent,
@@ -122,14 +167,31 @@ impl Sessions for SqliteStore {
         self.write(move |transaction| {
             let ended = change(
                 transaction,
-                "UPDATE sessions SET ended_at = ?2
-                 WHERE id = ?1 AND ended_at IS NULL AND expires_at > ?2",
-                (id.to_string(), now.as_millisecond()),
+                "UPDATE sessions SET ended_at = ?3
+                 WHERE id = ?1 AND user_id = ?2 AND ended_at IS NULL AND expires_at > ?3",
+                (id.to_string(), user.to_string(), now.as_millisecond()),
             )?;
             if ended == 1 {
                 audit::append(transaction, &event)?;
             }
             Ok(ended == 1)
+        })
+        .await
+    }
+
+    async fn end_other_sessions(
+        &self,
+        user: UserId,
+        kept: Option<SessionId>,
+        now: Timestamp,
+        event: AuditEvent,
+    ) -> StoreResult<Vec<SessionId>> {
+        self.write(move |transaction| {
+            let ended = end_others(transaction, user, kept, now)?;
+            if !ended.is_empty() {
+                audit::append(transaction, &event)?;
+            }
+            Ok(ended)
         })
         .await
     }

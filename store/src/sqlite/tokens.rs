@@ -69,6 +69,24 @@ pub(super) fn replace(connection: &Connection, record: &TokenRecord) -> StoreRes
     )
 }
 
+/// Revokes the living tokens of a person. Returns them, sorted.
+pub(super) fn revoke_all(
+    connection: &Connection,
+    user: UserId,
+    now: Timestamp,
+) -> StoreResult<Vec<TokenId>> {
+    let mut revoked: Vec<TokenId> = all(
+        connection,
+        "UPDATE tokens SET revoked_at = ?2
+         WHERE user_id = ?1 AND revoked_at IS NULL AND expires_at > ?2
+         RETURNING id",
+        (user.to_string(), now.as_millisecond()),
+        |row| parsed(row, "id"),
+    )?;
+    revoked.sort();
+    Ok(revoked)
+}
+
 #[async_trait]
 impl Tokens for SqliteStore {
     async fn create_token(&self, token: Token, event: AuditEvent) -> StoreResult<()> {

@@ -8,10 +8,10 @@ use kalpana_domain::user::{EmailAddress, Role, User};
 use rusqlite::{Connection, Row};
 
 use super::row::{all, change, converted, exists, one, parsed, plain, timestamp};
-use super::{SqliteStore, audit};
+use super::{SqliteStore, audit, sessions, tokens};
 use crate::error::{StoreError, StoreResult};
 use crate::page::{Page, PageRequest, Position};
-use crate::records::{NewUser, UserWithPassword};
+use crate::records::{EndedAccess, NewUser, PasswordChange, UserWithPassword};
 use crate::repository::Users;
 
 /// The columns of a [`User`], with names that no joined table has.
@@ -98,6 +98,16 @@ pub(super) fn insert(connection: &Connection, user: &NewUser, role: Role) -> Sto
     by_id(connection, user.id)?.ok_or(StoreError::NotFound { what: "user" })
 }
 
+/// Replaces a password's hash, unless it is not `known` any more. Returns whether it was.
+fn replace_hash(connection: &Connection, id: UserId, known: &str, new: &str) -> StoreResult<bool> {
+    let changed = change(
+        connection,
+        "UPDATE users SET password_hash = ?3 WHERE id = ?1 AND password_hash = ?2",
+        (id.to_string(), known, new),
+    )?;
+    Ok(changed == 1)
+}
+
 #[async_trait]
 impl Users for SqliteStore {
     async fn create_user(&self, user: NewUser, event: AuditEvent) -> StoreResult<User> {
@@ -130,18 +140,42 @@ impl Users for SqliteStore {
         .await
     }
 
-    async fn upgrade_password_hash(&self, id: UserId, password_hash: String) -> StoreResult<()> {
+    async fn upgrade_password_hash(
+        &self,
+        id: UserId,
+        known_hash: String,
+        password_hash: String,
+    ) -> StoreResult<()> {
         self.hint(move |transaction| {
-            let changed = change(
-                transaction,
-                "UPDATE users SET password_hash = ?2 WHERE id = ?1",
-                (id.to_string(), password_hash),
-            )?;
-            if changed == 1 {
-                Ok(())
-            } else {
-                Err(StoreError::NotFound { what: "user" })
+            replace_hash(transaction, id, &known_hash, &password_hash)?;
+            Ok(())
+        })
+        .await
+    }
+
+    async fn change_password(
+        &self,
+        wish: PasswordChange,
+        event: AuditEvent,
+    ) -> StoreResult<EndedAccess> {
+        self.write(move |transaction| {
+            let user = wish.user;
+            if !replace_hash(transaction, user, &wish.known_hash, &wish.new_hash)? {
+                return Err(match by_id(transaction, user)? {
+                    Some(_) => StoreError::Conflict { what: "password" },
+                    None => StoreError::NotFound { what: "user" },
+                });
             }
+            let sessions = sessions::end_others(transaction, user, Some(wish.kept), wish.at)?;
+            audit::append(transaction, &event)?;
+            let mut tokens = Vec::new();
+            if let Some(revocation) = &wish.revocation {
+                tokens = tokens::revoke_all(transaction, user, wish.at)?;
+                if !tokens.is_empty() {
+                    audit::append(transaction, revocation)?;
+                }
+            }
+            Ok(EndedAccess { sessions, tokens })
         })
         .await
     }

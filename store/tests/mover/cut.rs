@@ -77,7 +77,12 @@ async fn change(source: &Store) {
     when_free(purge).await;
     let (new, now) = (session(user.id), records::at(5));
     when_free(async || source.create_session(new.clone(), event("in")).await).await;
-    when_free(async || source.end_session(new.id, now, event("out")).await).await;
+    when_free(async || {
+        source
+            .end_session(new.user, new.id, now, event("out"))
+            .await
+    })
+    .await;
 }
 
 async fn a_move_that_is_cut_off_anywhere_goes_on(from: &Backend, to: &Backend, pace: Pace) {

@@ -21,8 +21,10 @@ macro_rules! tell {
             tell!(@chapters $backend;
                 people: the_setup_link_works_once, one_of_many_setups_wins,
                     an_address_is_taken_once, people_are_listed_in_pages,
-                    a_password_hash_is_replaced;
+                    a_password_hash_is_replaced,
+                    a_changed_password_ends_what_was_opened_with_the_old_one;
                 sessions: a_session_lives_until_it_ends, a_session_ends_by_itself,
+                    a_person_sees_and_ends_their_own_sessions,
                     ended_sessions_are_remembered_and_purged, a_token_lives_until_it_is_revoked,
                     tokens_are_listed_newest_first;
                 workspaces: a_workspace_is_remembered_as_it_was_asked_for,
@@ -38,7 +40,7 @@ macro_rules! tell {
                     hostile_text_is_only_text, what_returned_is_there_after_reopening,
                     two_processes_share_one_store, a_cursor_from_nowhere_is_refused;
                 writers: versions_lose_no_update, a_quota_and_a_key_hold_together,
-                    an_address_is_taken_once_by_many, a_session_is_ended_once,
+                    an_address_is_taken_once_by_many, a_session_is_ended_once, no_session_slips_past_a_changed_password,
                     the_log_loses_nothing_and_is_read_in_pages_while_it_grows,
                     a_freeze_lets_no_write_slip_through;
                 outage: an_ended_session_is_told_to_other_processes,

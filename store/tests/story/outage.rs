@@ -219,7 +219,11 @@ pub(crate) async fn an_ended_session_is_told_to_other_processes(world: &World) {
     }
     let end = async |id| {
         let ending = event(AuditAction::SessionEnd);
-        assert!(one.end_session(id, now, ending).await.expect("ended"));
+        assert!(
+            one.end_session(ada.id, id, now, ending)
+                .await
+                .expect("ended")
+        );
     };
     let heard = async {
         let mut heard = std::collections::BTreeSet::new();
@@ -304,7 +308,7 @@ async fn after_an_outage_followers_are_told_that_something_may_be_missed() {
     let ending = event(AuditAction::SessionEnd);
     assert!(
         store
-            .end_session(session.id, at(1), ending)
+            .end_session(session.user, session.id, at(1), ending)
             .await
             .expect("ended")
     );
@@ -341,7 +345,7 @@ async fn a_deployment_without_change_streams_is_looked_at_again_and_again() {
     let ending = event(AuditAction::SessionEnd);
     assert!(
         store
-            .end_session(session.id, now, ending)
+            .end_session(session.user, session.id, now, ending)
             .await
             .expect("ended")
     );

@@ -3,9 +3,10 @@
 use kalpana_domain::audit::AuditAction;
 use kalpana_domain::id::UserId;
 use kalpana_domain::user::{EmailAddress, Role};
+use kalpana_store::records::{EndedAccess, PasswordChange};
 use kalpana_store::{PageRequest, StoreError};
 
-use crate::world::{World, at, event, log, make_user, new_user, page};
+use crate::world::{World, at, event, log, make_user, new_session, new_token, new_user, page};
 
 pub(crate) async fn the_setup_link_works_once(world: &World) {
     let store = world.open().await;
@@ -172,21 +173,124 @@ pub(crate) async fn people_are_listed_in_pages(world: &World) {
 pub(crate) async fn a_password_hash_is_replaced(world: &World) {
     let store = world.open().await;
     let ada = make_user(&store, "ada").await;
-    store
-        .upgrade_password_hash(ada.id, "$argon2id$better".to_owned())
-        .await
-        .expect("replaced");
+    let upgrade = async |user, known: &str, hash: &str| {
+        let upgraded = store.upgrade_password_hash(user, known.to_owned(), hash.to_owned());
+        upgraded.await.expect("answered");
+    };
+    upgrade(ada.id, "$argon2id$ada", "$argon2id$better").await;
+    // Who upgrades what is not the password any more changes nothing.
+    upgrade(ada.id, "$argon2id$ada", "$argon2id$late").await;
+    upgrade(UserId::generate(), "$argon2id$ada", "").await;
     let found = store
         .user_by_email(&ada.email)
         .await
         .expect("read")
         .expect("there");
     assert_eq!(found.password_hash, "$argon2id$better");
-    let nobody = store
-        .upgrade_password_hash(UserId::generate(), String::new())
-        .await;
+}
+
+pub(crate) async fn a_changed_password_ends_what_was_opened_with_the_old_one(world: &World) {
+    let store = world.open().await;
+    let (ada, bob) = (
+        make_user(&store, "ada").await,
+        make_user(&store, "bob").await,
+    );
+    let (here, elsewhere, bobs) = (
+        new_session(&ada, 1),
+        new_session(&ada, 2),
+        new_session(&bob, 3),
+    );
+    for session in [&here, &elsewhere, &bobs] {
+        let event = event(AuditAction::SessionCreate);
+        store
+            .create_session(session.clone(), event)
+            .await
+            .expect("kept");
+    }
+    let (token, bobs_token) = (new_token(&ada), new_token(&bob));
+    for token in [&token, &bobs_token] {
+        let event = event(AuditAction::TokenCreate);
+        store
+            .create_token(token.clone(), event)
+            .await
+            .expect("kept");
+    }
+    let change = |user, known: &str, new: &str, revocation| PasswordChange {
+        user,
+        known_hash: known.to_owned(),
+        new_hash: new.to_owned(),
+        kept: here.id,
+        at: at(5),
+        revocation,
+    };
+    let hash = async || {
+        let found = store.user_by_email(&ada.email).await.expect("read");
+        found.expect("there").password_hash
+    };
+    let before = log(&store).await;
+    let attempt = |change| store.change_password(change, event(AuditAction::PasswordChange));
+    let outdated = attempt(change(ada.id, "$argon2id$other", "$new", None)).await;
+    assert!(
+        matches!(outdated, Err(StoreError::Conflict { what: "password" })),
+        "{outdated:?}"
+    );
+    let nobody = attempt(change(UserId::generate(), "$argon2id$ada", "$new", None)).await;
     assert!(
         matches!(nobody, Err(StoreError::NotFound { what: "user" })),
         "{nobody:?}"
     );
+    let mut unwritable = event(AuditAction::PasswordChange);
+    unwritable.id = before[0].id;
+    let wish = change(ada.id, "$argon2id$ada", "$new", None);
+    let refused = store.change_password(wish, unwritable.clone()).await;
+    assert!(refused.is_err(), "{refused:?}");
+    let wish = change(ada.id, "$argon2id$ada", "$new", Some(unwritable));
+    let refused = attempt(wish).await;
+    assert!(refused.is_err(), "{refused:?}");
+    assert_eq!(hash().await, "$argon2id$ada");
+    let living = store.sessions_of(ada.id, at(5), at(0)).await.expect("read");
+    assert_eq!(living.len(), 2, "nothing ended");
+    assert_eq!(log(&store).await, before);
+
+    let changed = attempt(change(ada.id, "$argon2id$ada", "$new", None)).await;
+    let expected = EndedAccess {
+        sessions: vec![elsewhere.id],
+        tokens: vec![],
+    };
+    assert_eq!(changed.expect("changed"), expected);
+    assert_eq!(hash().await, "$new");
+    let living = store.sessions_of(ada.id, at(5), at(0)).await.expect("read");
+    assert_eq!(living, [here.clone()]);
+    let ended = store.ended_sessions(at(0)).await.expect("read");
+    let ended: Vec<_> = ended.into_iter().map(|session| session.id).collect();
+    assert_eq!(ended, [elsewhere.id]);
+    let tokens = store.tokens_of(ada.id, at(5)).await.expect("read");
+    assert_eq!(tokens, [token.clone()], "tokens stay unless asked");
+
+    let revocation = event(AuditAction::TokenRevokeAll);
+    let changed = attempt(change(ada.id, "$new", "$newer", Some(revocation))).await;
+    let expected = EndedAccess {
+        sessions: vec![],
+        tokens: vec![token.id],
+    };
+    assert_eq!(changed.expect("changed"), expected);
+    assert_eq!(store.tokens_of(ada.id, at(5)).await.expect("read"), []);
+    let revocation = event(AuditAction::TokenRevokeAll);
+    let changed = attempt(change(ada.id, "$newer", "$newest", Some(revocation))).await;
+    assert_eq!(changed.expect("changed"), EndedAccess::default());
+
+    let bobs_own = store.sessions_of(bob.id, at(5), at(0)).await.expect("read");
+    assert_eq!(bobs_own, [bobs]);
+    let tokens = store.tokens_of(bob.id, at(5)).await.expect("read");
+    assert_eq!(tokens, [bobs_token]);
+    let actions = log(&store).await;
+    let actions: Vec<_> = actions.iter().map(|event| event.action).collect();
+    let expected = [
+        AuditAction::PasswordChange,
+        AuditAction::TokenRevokeAll,
+        AuditAction::PasswordChange,
+        AuditAction::PasswordChange,
+    ];
+    assert_eq!(actions[..4], expected);
+    assert_eq!(actions.len(), before.len() + 4);
 }

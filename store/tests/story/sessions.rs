@@ -2,6 +2,7 @@
 
 use kalpana_domain::audit::AuditAction;
 use kalpana_domain::id::{SessionId, TokenId};
+use kalpana_domain::user::User;
 use kalpana_store::StoreError;
 use kalpana_store::records::{EndedSession, Session, Token};
 
@@ -31,7 +32,14 @@ pub(crate) async fn a_session_lives_until_it_ends(world: &World) {
         .await;
     assert!(matches!(twin, Err(StoreError::Conflict { .. })), "{twin:?}");
 
-    let end = || store.end_session(session.id, at(5), event(AuditAction::SessionEnd));
+    let end = || {
+        store.end_session(
+            session.user,
+            session.id,
+            at(5),
+            event(AuditAction::SessionEnd),
+        )
+    };
     assert!(end().await.expect("ended"));
     assert!(!end().await.expect("over already"));
     assert_eq!(
@@ -49,6 +57,70 @@ pub(crate) async fn a_session_lives_until_it_ends(world: &World) {
         AuditAction::UserCreate,
     ];
     assert_eq!(actions, expected);
+}
+
+pub(crate) async fn a_person_sees_and_ends_their_own_sessions(world: &World) {
+    let store = world.open().await;
+    let (ada, bob) = (
+        make_user(&store, "ada").await,
+        make_user(&store, "bob").await,
+    );
+    let mut sessions = Vec::new();
+    for (number, (owner, used)) in (1..).zip([(&ada, 1), (&ada, 30), (&ada, 20), (&bob, 40)]) {
+        let session = Session {
+            last_used_at: at(used),
+            ..new_session(owner, number)
+        };
+        let event = event(AuditAction::SessionCreate);
+        store
+            .create_session(session.clone(), event)
+            .await
+            .expect("kept");
+        sessions.push(session);
+    }
+    let ids = async |owner: &User, now, idle_since| {
+        let listed = store.sessions_of(owner.id, at(now), at(idle_since)).await;
+        let listed = listed.expect("listed").into_iter();
+        listed.map(|session| session.id).collect::<Vec<_>>()
+    };
+    let id = |index: usize| sessions[index].id;
+    assert_eq!(
+        store
+            .sessions_of(ada.id, at(50), at(1))
+            .await
+            .expect("read"),
+        [
+            sessions[1].clone(),
+            sessions[2].clone(),
+            sessions[0].clone()
+        ]
+    );
+    assert_eq!(ids(&ada, 50, 20).await, [id(1), id(2)], "not the idle one");
+    assert_eq!(ids(&ada, 1000, 0).await, [], "past their end");
+
+    let before = log(&store).await.len();
+    let end = |user, id, now| store.end_session(user, id, at(now), event(AuditAction::SessionEnd));
+    assert!(!end(bob.id, id(1), 50).await.expect("not his"));
+    assert!(!end(ada.id, id(3), 50).await.expect("not hers"));
+    assert_eq!(log(&store).await.len(), before);
+    assert!(end(ada.id, id(1), 50).await.expect("ended"));
+    assert_eq!(ids(&ada, 50, 0).await, [id(2), id(0)]);
+
+    let others = |kept| {
+        let event = event(AuditAction::SessionEndOthers);
+        store.end_other_sessions(ada.id, kept, at(50), event)
+    };
+    assert_eq!(others(Some(id(2))).await.expect("ended"), [id(0)]);
+    assert_eq!(others(Some(id(2))).await.expect("over already"), []);
+    assert_eq!(log(&store).await.len(), before + 2, "nothing is no event");
+    let taken = log(&store).await[0].clone();
+    let unwritable = store.end_other_sessions(ada.id, None, at(50), taken).await;
+    assert!(unwritable.is_err(), "{unwritable:?}");
+    assert_eq!(ids(&ada, 50, 0).await, [id(2)]);
+    assert_eq!(others(None).await.expect("ended"), [id(2)]);
+    assert_eq!(ids(&ada, 50, 0).await, []);
+    assert_eq!(ids(&bob, 50, 0).await, [id(3)]);
+    assert_eq!(store.ended_sessions(at(50)).await.expect("read").len(), 3);
 }
 
 pub(crate) async fn a_session_ends_by_itself(world: &World) {
@@ -85,7 +157,12 @@ pub(crate) async fn a_session_ends_by_itself(world: &World) {
         .await
         .expect("nothing to note");
     let ended = store
-        .end_session(session.id, at(1000), event(AuditAction::SessionEnd))
+        .end_session(
+            session.user,
+            session.id,
+            at(1000),
+            event(AuditAction::SessionEnd),
+        )
         .await;
     assert!(!ended.expect("over already"));
 }
@@ -105,7 +182,7 @@ pub(crate) async fn ended_sessions_are_remembered_and_purged(world: &World) {
         let event = event(AuditAction::SessionEnd);
         assert!(
             store
-                .end_session(session.id, at(seconds), event)
+                .end_session(session.user, session.id, at(seconds), event)
                 .await
                 .expect("ended")
         );

@@ -71,7 +71,7 @@ pub(crate) async fn a_change_without_its_audit_event_does_not_happen(world: &Wor
         .expect("kept");
     assert!(
         store
-            .end_session(session.id, at(1), unwritable())
+            .end_session(session.user, session.id, at(1), unwritable())
             .await
             .is_err()
     );
@@ -210,7 +210,7 @@ pub(crate) async fn a_refused_change_leaves_no_audit_event(world: &World) {
     let end = event(AuditAction::SessionEnd);
     assert!(
         !store
-            .end_session(SessionId::generate(), at(1), end)
+            .end_session(ada.id, SessionId::generate(), at(1), end)
             .await
             .expect("unknown")
     );

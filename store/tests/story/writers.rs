@@ -5,6 +5,7 @@ use kalpana_domain::audit::AuditAction;
 use kalpana_domain::id::AuditId;
 use kalpana_domain::quota::Quota;
 use kalpana_domain::workspace::{Desired, Workspace};
+use kalpana_store::records::PasswordChange;
 use kalpana_store::transfer::{Freeze, MoveId};
 use kalpana_store::{Store, StoreError};
 use tokio::task::JoinSet;
@@ -130,12 +131,12 @@ pub(crate) async fn a_session_is_ended_once(world: &World) {
         .expect("kept");
     let mut writers = JoinSet::new();
     for number in 0..12 {
-        let (store, id) = (stores[number % 3].clone(), session.id);
+        let (store, user, id) = (stores[number % 3].clone(), ada.id, session.id);
         writers.spawn(async move {
             // Uses of the session go on meanwhile.
             store.touch_session(id, at(1)).await.expect("noted");
             store
-                .end_session(id, at(2), event(AuditAction::SessionEnd))
+                .end_session(user, id, at(2), event(AuditAction::SessionEnd))
                 .await
                 .expect("answered")
         });
@@ -144,6 +145,64 @@ pub(crate) async fn a_session_is_ended_once(world: &World) {
     assert_eq!(ended.into_iter().filter(|was_alive| *was_alive).count(), 1);
     let found = stores[1].session([1; 32], at(1), at(0)).await;
     assert_eq!(found.expect("read"), None);
+}
+
+pub(crate) async fn no_session_slips_past_a_changed_password(world: &World) {
+    let stores = processes(world).await;
+    let ada = make_user(&stores[0], "ada").await;
+    let here = new_session(&ada, 0);
+    stores[0]
+        .create_session(here.clone(), event(AuditAction::SessionCreate))
+        .await
+        .expect("kept");
+    let hash = async |store: &Store| {
+        let found = store.user_by_email(&ada.email).await.expect("read");
+        found.expect("there").password_hash
+    };
+    let change = async |number: u8| {
+        let store = &stores[usize::from(number) % 3];
+        let wish = PasswordChange {
+            user: ada.id,
+            known_hash: hash(store).await,
+            new_hash: format!("$new{number}"),
+            kept: here.id,
+            at: at(2),
+            revocation: None,
+        };
+        let event = event(AuditAction::PasswordChange);
+        store.change_password(wish, event).await
+    };
+    // Who signs in looks at the hash before, and again once the session is there.
+    let sign_in = async |secret: u8| {
+        let store = &stores[usize::from(secret) % 3];
+        let before = hash(store).await;
+        let session = new_session(&ada, secret);
+        let event = event(AuditAction::SessionCreate);
+        store
+            .create_session(session.clone(), event)
+            .await
+            .expect("kept");
+        (session.id, before, hash(store).await)
+    };
+    let changes = futures_util::future::join_all((0..4).map(change));
+    let sign_ins = futures_util::future::join_all((1..13).map(sign_in));
+    let (changes, sign_ins) = tokio::join!(changes, sign_ins);
+    assert!(changes.iter().any(Result::is_ok), "{changes:?}");
+    for lost in changes.iter().filter_map(|change| change.as_ref().err()) {
+        let is_known = matches!(lost, StoreError::Conflict { what: "password" });
+        assert!(is_known, "{lost:?}");
+    }
+    let living = stores[0].sessions_of(ada.id, at(2), at(0)).await;
+    let living: Vec<_> = living.expect("read").iter().map(|one| one.id).collect();
+    assert!(living.contains(&here.id), "the one at hand stays");
+    let latest = hash(&stores[0]).await;
+    for (id, before, after) in sign_ins {
+        let is_let_in = before == after;
+        assert!(
+            !(is_let_in && before != latest && living.contains(&id)),
+            "{id} was made with {before} and outlived it"
+        );
+    }
 }
 
 pub(crate) async fn the_log_loses_nothing_and_is_read_in_pages_while_it_grows(world: &World) {

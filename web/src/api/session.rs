@@ -104,6 +104,6 @@ pub(super) fn signed_in(state: &AppState, made: &SignedIn) -> ApiResult<Response
     Ok((StatusCode::CREATED, [(header::SET_COOKIE, cookie)], body).into_response())
 }
 
-fn cookie_value(text: &str) -> ApiResult<HeaderValue> {
+pub(super) fn cookie_value(text: &str) -> ApiResult<HeaderValue> {
     HeaderValue::from_str(text).map_err(ApiError::internal)
 }

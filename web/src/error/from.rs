@@ -70,6 +70,17 @@ impl From<AuthError> for ApiError {
                 own_words(),
                 Some("Check both and try again."),
             ),
+            // Not 401: who asks is signed in, and stays so.
+            "wrong_password" => (
+                StatusCode::FORBIDDEN,
+                own_words(),
+                Some("Check it and try again."),
+            ),
+            "session_not_found" => (
+                StatusCode::NOT_FOUND,
+                own_words(),
+                Some("It may have ended already."),
+            ),
             "forbidden" => (
                 StatusCode::FORBIDDEN,
                 own_words(),
@@ -111,6 +122,7 @@ impl From<AuthError> for ApiError {
             | "password_too_short"
             | "password_too_long"
             | "password_too_weak"
+            | "password_unchanged"
             | "invalid_token_name"
             | "invalid_token_scopes"
             | "invalid_token_lifetime" => (StatusCode::BAD_REQUEST, own_words(), None),

@@ -1,9 +1,10 @@
 //! People, their sessions and their tokens.
 
 use kalpana_domain::Timestamp;
+use kalpana_domain::id::SessionId;
 use kalpana_domain::user::{Role, Scope, User};
 use kalpana_store::Page;
-use kalpana_store::records::Token;
+use kalpana_store::records::{Session, Token};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -96,6 +97,45 @@ pub(crate) struct SessionView {
     /// When the session or the token ends whatever happens.
     #[schema(value_type = String, format = DateTime)]
     pub(crate) expires_at: Timestamp,
+}
+
+/// A place where a person is signed in: one browser, since one sign-in.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Place)]
+pub(crate) struct PlaceView {
+    /// Its id.
+    #[schema(format = Uuid)]
+    id: String,
+    /// Whether it is the session that asks.
+    is_current: bool,
+    /// The browser, as it names itself.
+    user_agent: Option<String>,
+    /// The network address that it was signed in from.
+    address: Option<String>,
+    /// When it was signed in.
+    #[schema(value_type = String, format = DateTime)]
+    created_at: Timestamp,
+    /// When it was last used, to within some minutes.
+    #[schema(value_type = String, format = DateTime)]
+    last_used_at: Timestamp,
+    /// When it ends whatever happens.
+    #[schema(value_type = String, format = DateTime)]
+    expires_at: Timestamp,
+}
+
+impl PlaceView {
+    /// Describes a session to whoever asks with the session `current`.
+    pub(crate) fn new(session: Session, current: SessionId) -> Self {
+        Self {
+            id: session.id.to_string(),
+            is_current: session.id == current,
+            user_agent: session.user_agent,
+            address: session.address,
+            created_at: session.created_at,
+            last_used_at: session.last_used_at,
+            expires_at: session.expires_at,
+        }
+    }
 }
 
 /// Somebody who has just signed in, or was just made.

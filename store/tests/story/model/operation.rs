@@ -13,7 +13,9 @@ use kalpana_domain::repository::{BranchName, RepositoryUrl};
 use kalpana_domain::sharing::{AccessRequest, LinkPath, PortShare, Rule, ShareLink, SharingLevel};
 use kalpana_domain::user::{EmailAddress, Role, Scope};
 use kalpana_domain::workspace::{Desired, Egress, Size, Spec, Workspace, WorkspaceName};
-use kalpana_store::records::{Idempotency, NewUser, NewWorkspace, SecretHash, Session, Token};
+use kalpana_store::records::{
+    Idempotency, NewUser, NewWorkspace, PasswordChange, SecretHash, Session, Token,
+};
 use kalpana_store::transfer::{Freeze, MoveId};
 use kalpana_store::{Page, PageRequest, Store, StoreResult};
 use rand::RngExt;
@@ -32,12 +34,15 @@ pub(super) enum Operation {
     CreateUser(NewUser, AuditEvent),
     User(UserId),
     UserByEmail(EmailAddress),
-    UpgradePasswordHash(UserId, String),
+    UpgradePasswordHash(UserId, String, String),
+    ChangePassword(PasswordChange, AuditEvent),
     Users(usize),
     CreateSession(Session, AuditEvent),
     Session(SecretHash, Timestamp, Timestamp),
     TouchSession(SessionId, Timestamp),
-    EndSession(SessionId, Timestamp, AuditEvent),
+    SessionsOf(UserId, Timestamp, Timestamp),
+    EndSession(UserId, SessionId, Timestamp, AuditEvent),
+    EndOtherSessions(UserId, Option<SessionId>, Timestamp, AuditEvent),
     EndedSessions(Timestamp),
     PurgeSessions(Timestamp),
     CreateToken(Token, AuditEvent),
@@ -108,16 +113,23 @@ impl Operation {
                 let found = store.user_by_email(&email).await;
                 told(&found.map(|found| found.map(|found| (found.user, found.password_hash))))
             }
-            Self::UpgradePasswordHash(id, hash) => {
-                told(&store.upgrade_password_hash(id, hash).await)
+            Self::UpgradePasswordHash(id, known, hash) => {
+                told(&store.upgrade_password_hash(id, known, hash).await)
             }
+            Self::ChangePassword(wish, event) => told(&store.change_password(wish, event).await),
             Self::Users(size) => pages(size, async |page| store.users(page).await).await,
             Self::CreateSession(session, event) => {
                 told(&store.create_session(session, event).await)
             }
             Self::Session(hash, now, since) => told(&store.session(hash, now, since).await),
             Self::TouchSession(id, now) => told(&store.touch_session(id, now).await),
-            Self::EndSession(id, now, event) => told(&store.end_session(id, now, event).await),
+            Self::SessionsOf(user, now, since) => told(&store.sessions_of(user, now, since).await),
+            Self::EndSession(user, id, now, event) => {
+                told(&store.end_session(user, id, now, event).await)
+            }
+            Self::EndOtherSessions(user, kept, now, event) => {
+                told(&store.end_other_sessions(user, kept, now, event).await)
+            }
             Self::EndedSessions(since) => told(&store.ended_sessions(since).await),
             Self::PurgeSessions(before) => told(&store.purge_sessions(before).await),
             Self::CreateToken(token, event) => told(&store.create_token(token, event).await),
@@ -178,7 +190,7 @@ impl Operation {
             };
         }
         let event = draw.event();
-        match draw.random.random_range(0..70) {
+        match draw.random.random_range(0..75) {
             0 => Self::IsSetupRequired,
             1..3 => Self::PutSetupSecret(draw.hash(), draw.time()),
             3..6 => Self::CompleteSetup(draw.hash(), draw.new_user(), event),
@@ -186,12 +198,14 @@ impl Operation {
             11 => Self::User(draw.user()),
             12 => Self::UserByEmail(draw.email()),
             // Hints may be dropped by a frozen store, so what they do there is not fixed.
-            13 if !model.is_closed() => Self::UpgradePasswordHash(draw.user(), draw.text()),
+            13 if !model.is_closed() => {
+                Self::UpgradePasswordHash(draw.user(), draw.text(), draw.text())
+            }
             14 => Self::Users(size),
             15..19 => Self::CreateSession(draw.session(), event),
             19..21 => Self::Session(draw.hash(), draw.time(), draw.time()),
             21 if !model.is_closed() => Self::TouchSession(draw.session_id(), draw.time()),
-            22..24 => Self::EndSession(draw.session_id(), draw.time(), event),
+            22..24 => Self::EndSession(draw.user(), draw.session_id(), draw.time(), event),
             24 => Self::EndedSessions(draw.time()),
             25 => Self::PurgeSessions(draw.time()),
             26..29 => Self::CreateToken(draw.token(), event),
@@ -224,6 +238,12 @@ impl Operation {
             62 => Self::PortShareByLink(draw.hash()),
             63 => Self::AllPortShares,
             64..70 => Self::PutPortShare(Box::new(draw.port_share()), event),
+            70 => Self::SessionsOf(draw.user(), draw.time(), draw.time()),
+            71 => {
+                let kept = draw.chance(0.7).then(|| draw.session_id());
+                Self::EndOtherSessions(draw.user(), kept, draw.time(), event)
+            }
+            72..75 => Self::ChangePassword(draw.password_change(), event),
             _ => Self::AuditEvents(size),
         }
     }
@@ -295,6 +315,23 @@ impl Draw<'_> {
         known
             .filter(|_| self.chance(0.9))
             .unwrap_or_else(|| SessionId::from_bytes(self.random.random()))
+    }
+
+    /// Draws a change of a password, mostly by who knows the one there is.
+    fn password_change(&mut self) -> PasswordChange {
+        let user = self.user();
+        let known = self.model.users.get(&user);
+        let known = known.map(|record| record.password_hash.clone());
+        PasswordChange {
+            user,
+            known_hash: known
+                .filter(|_| self.chance(0.8))
+                .unwrap_or_else(|| self.text()),
+            new_hash: self.text(),
+            kept: self.session_id(),
+            at: self.time(),
+            revocation: self.chance(0.5).then(|| self.event()),
+        }
     }
 
     fn token_id(&mut self) -> TokenId {

@@ -12,7 +12,8 @@ use kalpana_domain::sharing::PortShare;
 use kalpana_domain::user::{Role, User};
 use kalpana_domain::workspace::{Desired, Workspace};
 use kalpana_store::records::{
-    EndedSession, Idempotency, NewUser, NewWorkspace, SecretHash, Session, Token,
+    EndedAccess, EndedSession, Idempotency, NewUser, NewWorkspace, PasswordChange, SecretHash,
+    Session, Token,
 };
 use kalpana_store::transfer::{
     MoveId, Record, SessionRecord, SetupSecretRecord, TokenRecord, UserRecord, WorkspaceRecord,
@@ -208,8 +209,96 @@ impl Model {
         Some((session.clone(), user(self.users.get(&session.user)?)))
     }
 
+    fn change_password(
+        &mut self,
+        wish: &PasswordChange,
+        event: &AuditEvent,
+    ) -> StoreResult<EndedAccess> {
+        self.writable()?;
+        match self.users.get(&wish.user) {
+            None => return not_found("user"),
+            Some(user) if user.password_hash != wish.known_hash => return conflict("password"),
+            Some(_) => {}
+        }
+        self.fits(event)?;
+        let tokens = match &wish.revocation {
+            Some(_) => self.tokens_of(wish.user, wish.at),
+            None => Vec::new(),
+        };
+        if let Some(revocation) = wish.revocation.as_ref().filter(|_| !tokens.is_empty()) {
+            self.fits(revocation)?;
+            if revocation.id == event.id {
+                return conflict("audit");
+            }
+        }
+        let sessions = self.others(wish.user, Some(wish.kept), wish.at);
+        for id in &sessions {
+            self.sessions.get_mut(id).expect("there").ended_at = Some(cut(wish.at));
+        }
+        let user = self.users.get_mut(&wish.user).expect("there");
+        user.password_hash.clone_from(&wish.new_hash);
+        self.append(event);
+        let mut tokens: Vec<_> = tokens.into_iter().map(|token| token.id).collect();
+        tokens.sort();
+        for id in &tokens {
+            self.tokens.get_mut(id).expect("there").revoked_at = Some(cut(wish.at));
+        }
+        if let Some(revocation) = wish.revocation.as_ref().filter(|_| !tokens.is_empty()) {
+            self.append(revocation);
+        }
+        Ok(EndedAccess { sessions, tokens })
+    }
+
+    fn sessions_of(&self, user: UserId, now: Timestamp, idle_since: Timestamp) -> Vec<Session> {
+        let mut found: Vec<Session> = self
+            .sessions
+            .values()
+            .filter(|record| record.ended_at.is_none())
+            .map(|record| record.session.clone())
+            .filter(|session| {
+                session.user == user
+                    && session.expires_at > cut(now)
+                    && session.last_used_at >= cut(idle_since)
+            })
+            .collect();
+        found.sort_by_key(|session| std::cmp::Reverse((session.last_used_at, session.id)));
+        found
+    }
+
+    /// Returns the living sessions of a person but one, sorted.
+    fn others(&self, user: UserId, kept: Option<SessionId>, now: Timestamp) -> Vec<SessionId> {
+        let living = self.sessions.values().filter(|record| {
+            record.session.user == user
+                && record.ended_at.is_none()
+                && record.session.expires_at > cut(now)
+        });
+        let ids = living.map(|record| record.session.id);
+        ids.filter(|id| Some(*id) != kept).collect()
+    }
+
+    fn end_other_sessions(
+        &mut self,
+        user: UserId,
+        kept: Option<SessionId>,
+        now: Timestamp,
+        event: &AuditEvent,
+    ) -> StoreResult<Vec<SessionId>> {
+        self.writable()?;
+        let ended = self.others(user, kept, now);
+        if ended.is_empty() {
+            return Ok(ended);
+        }
+        self.fits(event)?;
+        for id in &ended {
+            self.sessions.get_mut(id).expect("there").ended_at = Some(cut(now));
+        }
+        self.append(event);
+        Ok(ended)
+    }
+
     fn end_session(
         &mut self,
+        user: UserId,
         id: SessionId,
         now: Timestamp,
         event: &AuditEvent,
@@ -220,7 +309,8 @@ impl Model {
         let Some(record) = self.sessions.get_mut(&id) else {
             return Ok(false);
         };
-        if record.ended_at.is_some() || record.session.expires_at <= now {
+        let is_theirs = record.session.user == user;
+        if !is_theirs || record.ended_at.is_some() || record.session.expires_at <= now {
             return Ok(false);
         }
         fits?;
@@ -507,13 +597,14 @@ impl Model {
                     found.map(|known| (user(known), known.password_hash.clone()))
                 ))
             }
-            O::UpgradePasswordHash(id, hash) => told(&match self.users.get_mut(id) {
-                Some(record) => {
+            O::UpgradePasswordHash(id, known, hash) => {
+                let record = self.users.get_mut(id);
+                if let Some(record) = record.filter(|record| record.password_hash == *known) {
                     record.password_hash.clone_from(hash);
-                    Ok(())
                 }
-                None => not_found("user"),
-            }),
+                told(&Ok(()))
+            }
+            O::ChangePassword(wish, event) => told(&self.change_password(wish, event)),
             O::Users(size) => {
                 let mut users: Vec<User> = self.users.values().map(user).collect();
                 users.sort_by_key(|user| (user.created_at, user.id));
@@ -528,7 +619,11 @@ impl Model {
                 }
                 told(&Ok(()))
             }
-            O::EndSession(id, now, event) => told(&self.end_session(*id, *now, event)),
+            O::SessionsOf(user, now, since) => told(&Ok(self.sessions_of(*user, *now, *since))),
+            O::EndSession(user, id, now, event) => told(&self.end_session(*user, *id, *now, event)),
+            O::EndOtherSessions(user, kept, now, event) => {
+                told(&self.end_other_sessions(*user, *kept, *now, event))
+            }
             O::EndedSessions(since) => told(&Ok(self.ended_sessions(*since))),
             O::PurgeSessions(before) => told(&Ok(self.purge_sessions(*before))),
             O::CreateToken(token, event) => told(&self.create_token(token, event)),
