@@ -23,6 +23,8 @@ export class World {
   ada;
   /** A member, once a story has made her. */
   grace;
+  /** Somebody with two browsers, `here` and `there`, between the stories about them. */
+  hedy;
   /** The workspace that most stories work in: `{ id, name }`. */
   workspace;
 

@@ -5,6 +5,7 @@ import assert from "node:assert/strict";
 /** Each page of the product, and each of its dialogs. */
 const PAGES = [
   "account",
+  "account-places",
   "admin",
   "create-dialog",
   "create-dialog-wrong",
@@ -12,6 +13,7 @@ const PAGES = [
   "dashboard-empty",
   "dashboard-several",
   "delete-dialog",
+  "elsewhere-dialog",
   "failed",
   "gateway-forbidden",
   "gateway-not-found",
@@ -22,6 +24,7 @@ const PAGES = [
   "login",
   "login-refused",
   "not-found",
+  "password-refused",
   "person-dialog",
   "progress",
   "request-access",

@@ -8,11 +8,14 @@ use kalpana_link::Client;
 use kalpana_protocol::feed::Line;
 use kalpana_protocol::sessions::{RevokedSession, SessionChange, SessionLine};
 use kalpana_test_mongodb::{Database, Options, Server};
+use serde_json::json;
 use tokio_util::codec::{FramedRead, LinesCodec};
 use tokio_util::io::StreamReader;
 
 use crate::support::http::Browser;
-use crate::support::{Site, in_time, mongodb};
+use crate::support::{PASSWORD, Site, in_time, mongodb};
+
+const NEW_PASSWORD: &str = "another horse battery staple 43";
 
 /// A gateway of one site.
 struct Gateway {
@@ -153,4 +156,62 @@ async fn a_sign_out_right_after_the_database_is_back_is_not_missed_elsewhere() {
     .await;
     gateway.until_heard(1).await;
     assert_eq!(events.next().await, None);
+}
+
+/// Ends sessions in every way there is but signing out, and sees each end everywhere.
+async fn sessions_ended_by_their_owner_are_ended_everywhere(here: Site) {
+    let there = here.start_beside().await;
+    let root = here.administrator().await;
+    let mut gateways = [Gateway::of(&here).await, Gateway::of(&there).await];
+    let ways = [
+        ("DELETE", "/api/sessions", None),
+        (
+            "PUT",
+            "/api/password",
+            Some(json!({"current": PASSWORD, "new": NEW_PASSWORD})),
+        ),
+    ];
+    let mut count = 0;
+    for (method, path, body) in ways {
+        let others = [
+            here.sign_in("root@example.com").await,
+            there.sign_in("root@example.com").await,
+        ];
+        let mut streams = Vec::new();
+        for other in &others {
+            for site in [&here, &there] {
+                let mut stream = at(site, other).events().await;
+                stream.until_ready().await;
+                streams.push(stream);
+            }
+        }
+        let body = body.map(|body| body.to_string().into());
+        let answer = root.send(method, path, body).await;
+        assert_eq!(answer.status, 204, "{answer:?}");
+        count += others.len();
+        for gateway in &mut gateways {
+            gateway.until_heard(count).await;
+        }
+        for stream in &mut streams {
+            assert_eq!(stream.next().await, None, "{path}");
+        }
+        for other in &others {
+            let answer = at(&there, other).get("/api/session").await;
+            assert_eq!(answer.outcome(), (401, "unauthenticated".to_owned()));
+        }
+    }
+    let kept = at(&there, &root).get("/api/session").await;
+    assert_eq!(kept.status, 200, "{kept:?}");
+    assert_eq!(Gateway::of(&there).await.before.len(), count);
+}
+
+#[tokio::test]
+async fn sessions_ended_by_their_owner_are_ended_at_every_process_on_one_sqlite_file() {
+    sessions_ended_by_their_owner_are_ended_everywhere(Site::start().await).await;
+}
+
+#[tokio::test]
+async fn sessions_ended_by_their_owner_are_ended_at_every_process_on_one_mongodb_database() {
+    let database = Database::fresh().await.unwrap();
+    sessions_ended_by_their_owner_are_ended_everywhere(Site::start_on(&database).await).await;
 }

@@ -14,6 +14,7 @@ mod openapi;
 mod orchestrator;
 mod outage;
 mod pages;
+mod places;
 mod sharing;
 mod sign_out;
 mod support;

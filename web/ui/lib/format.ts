@@ -76,6 +76,20 @@ export function shortRepository(url: string): string {
   return url.replace(/^https?:\/\//, "").replace(/\/+$/, "").replace(/\.git$/, "");
 }
 
+/** Longest name of a browser that is shown whole. */
+const BROWSER_LIMIT = 100;
+
+/** Returns what a browser calls itself without what every one of them says. */
+export function browserName(userAgent: string | null | undefined): string {
+  const text = (userAgent ?? "")
+    .replace(/^Mozilla\/5\.0 /, "")
+    .replace(/AppleWebKit\/\S+ \(KHTML, like Gecko\) /, "")
+    .trim();
+  if (text === "") return "A browser without a name";
+  const letters = [...text];
+  return letters.length > BROWSER_LIMIT ? `${letters.slice(0, BROWSER_LIMIT - 1).join("")}…` : text;
+}
+
 /** Returns e.g. `small` as `Small`. */
 export function capitalised(text: string): string {
   return text.charAt(0).toUpperCase() + text.slice(1);

@@ -13,6 +13,7 @@ export const keys = {
   sharing: (id: string) => ["sharing", id] as const,
   people: (search: string) => ["people", search] as const,
   tokens: ["tokens"] as const,
+  places: ["places"] as const,
   users: ["admin", "users"] as const,
 };
 

@@ -4,6 +4,8 @@ import { LogOut } from "lucide-react";
 
 import { FormError } from "@/components/common/error-state";
 import { Section } from "@/components/common/section";
+import { PasswordForm } from "@/components/account/password-form";
+import { PlaceList, SignOutElsewhere } from "@/components/account/place-list";
 import { TokenList } from "@/components/account/token-list";
 import { CreateTokenDialog } from "@/components/account/create-token-dialog";
 import { AppPage } from "@/components/shell/app-header";
@@ -25,6 +27,16 @@ export function Account() {
         <AppPage user={user}>
           <h1 className="text-xl font-semibold tracking-tight">Account</h1>
           <Profile user={user} />
+          <Section
+            title="Where you are signed in"
+            text="One entry for each browser. Signing one out closes its open editors and ports as well."
+            action={<SignOutElsewhere />}
+          >
+            <PlaceList />
+          </Section>
+          <Section title="Password" text="Changing it signs you out everywhere else.">
+            <PasswordForm user={user} />
+          </Section>
           <Section
             title="API tokens"
             text="For the command line and for scripts. A token acts as you, within its scopes, until it expires or is revoked."

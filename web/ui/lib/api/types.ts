@@ -17,6 +17,7 @@ export type Site = Schemas["Site"];
 export type SizeOption = Site["sizes"][number];
 export type ApiToken = Schemas["Token"];
 export type CreatedToken = Schemas["CreatedToken"];
+export type Place = Schemas["Place"];
 export type Scope = ApiToken["scopes"][number];
 export type LogLine = Schemas["LogLine"];
 export type Sharing = Schemas["Sharing"];
