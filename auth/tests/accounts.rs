@@ -6,13 +6,14 @@ use std::time::{Duration, Instant};
 
 use jiff::SignedDuration;
 use kalpana_auth::{
-    Accounts, AuthError, Authenticated, Client, NewAccount, NewToken, SignedIn, TokenText,
+    Accounts, AuthError, Authenticated, Client, NewAccount, NewPassword, NewToken, SignedIn,
+    TokenText,
 };
 use kalpana_domain::Timestamp;
 use kalpana_domain::audit::{Actor, AuditAction, AuditEvent};
 use kalpana_domain::clock::{Clock as _, ManualClock};
 use kalpana_domain::id::{TokenId, WorkspaceId};
-use kalpana_domain::user::{Credential, EmailAddress, Role, Scope};
+use kalpana_domain::user::{Credential, EmailAddress, Principal, Role, Scope};
 use kalpana_store::sqlite::{OpenMode, SqliteStore};
 use kalpana_store::transfer::{Freeze, MoveId};
 use kalpana_store::{PageRequest, Store};
@@ -529,6 +530,101 @@ async fn a_password_hashed_with_older_parameters_is_hashed_anew() {
         .sign_in("ada@example.com", PASSWORD, &client())
         .await;
     assert_eq!(code(refused), "internal");
+}
+
+#[tokio::test]
+async fn a_password_is_changed_by_who_knows_it_with_a_session() {
+    let site = site().await;
+    let ada = site.administrator().await;
+    let by = site.authenticate(&ada).await.expect("signed in").principal;
+    let elsewhere = site
+        .accounts
+        .sign_in("ada@example.com", PASSWORD, &client())
+        .await
+        .expect("signed in");
+    let change = async |by: &Principal, current: &str, new: &str| {
+        let wish = NewPassword {
+            current: current.to_owned(),
+            new: new.to_owned(),
+            revoke_tokens: false,
+        };
+        assert!(!format!("{wish:?}").contains(PASSWORD));
+        site.accounts.change_password(by, wish, &client()).await
+    };
+    let token = Principal {
+        credential: Credential::Token {
+            id: TokenId::generate(),
+            scopes: Scope::ALL.to_vec(),
+        },
+        ..by.clone()
+    };
+    let new = "canary Zwiebel kran 43 voyage";
+    for (by, current, wish, expected) in [
+        (&token, PASSWORD, new, "forbidden"),
+        (&by, "another one than that 1", new, "wrong_password"),
+        (&by, PASSWORD, "short", "password_too_short"),
+        (&by, PASSWORD, "ada@example.com", "password_too_weak"),
+        (&by, PASSWORD, PASSWORD, "password_unchanged"),
+    ] {
+        assert_eq!(code(change(by, current, wish).await), expected);
+    }
+    assert!(site.authenticate(&elsewhere).await.is_ok());
+    assert_eq!(code(site.accounts.sessions(&token).await), "forbidden");
+    let others = site.accounts.end_other_sessions(&token, &client()).await;
+    assert_eq!(code(others), "forbidden");
+    let (own, client) = (ada.session.id, client());
+    let one = site.accounts.end_session(&token, own, &client).await;
+    assert_eq!(code(one), "forbidden");
+
+    let ended = change(&by, PASSWORD, new).await.expect("changed");
+    assert_eq!(ended.sessions, [elsewhere.session.id]);
+    assert_eq!(code(site.authenticate(&elsewhere).await), "unauthenticated");
+    assert!(site.authenticate(&ada).await.is_ok());
+    assert!(
+        !format!("{:?}", site.log().await).contains("Zwiebel"),
+        "no password is written down"
+    );
+}
+
+/// What signs in with the old password while it is changed ends with the others, or is refused.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_sign_in_with_the_old_password_outlives_its_change() {
+    let site = site().await;
+    let ada = site.administrator().await;
+    let by = site.authenticate(&ada).await.expect("signed in").principal;
+    for round in 0..8 {
+        let password = |number: i32| format!("canary Zwiebel kran {number} voyage");
+        let (old, new) = match round {
+            0 => (PASSWORD.to_owned(), password(100)),
+            _ => (password(99 + round), password(100 + round)),
+        };
+        let sign_ins: Vec<_> = (0..6)
+            .map(|_| {
+                let (accounts, old) = (site.accounts.clone(), old.clone());
+                tokio::spawn(
+                    async move { accounts.sign_in("ada@example.com", &old, &client()).await },
+                )
+            })
+            .collect();
+        let wish = NewPassword {
+            current: old,
+            new,
+            revoke_tokens: false,
+        };
+        let changed = site.accounts.change_password(&by, wish, &client()).await;
+        changed.expect("changed");
+        for sign_in in sign_ins {
+            match sign_in.await.expect("joined") {
+                Ok(made) => {
+                    assert_eq!(code(site.authenticate(&made).await), "unauthenticated");
+                }
+                Err(refused) => assert_eq!(refused.code(), "wrong_credentials"),
+            }
+        }
+        let left = site.accounts.sessions(&by).await.expect("listed");
+        let left: Vec<_> = left.iter().map(|session| session.id).collect();
+        assert_eq!(left, [ada.session.id], "round {round}");
+    }
 }
 
 #[tokio::test]

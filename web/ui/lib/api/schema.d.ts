@@ -221,6 +221,58 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/password": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Changes the caller's password
+         * @description Ends all their other sessions, here and on every workspace host. API tokens stay unless
+         *     `revoke_tokens` is set. Answers when every connected gateway has confirmed that it refuses the
+         *     sessions, or after a second.
+         */
+        put: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": components["schemas"]["PasswordRequest"];
+                };
+            };
+            responses: {
+                /** @description Changed */
+                204: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content?: never;
+                };
+                /** @description Refused or failed */
+                default: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/people": {
         parameters: {
             query?: never;
@@ -354,6 +406,130 @@ export interface paths {
             requestBody?: never;
             responses: {
                 /** @description Signed out */
+                204: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content?: never;
+                };
+                /** @description Refused or failed */
+                default: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/sessions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists where the caller is signed in */
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Sessions"];
+                    };
+                };
+                /** @description Refused or failed */
+                default: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        put?: never;
+        post?: never;
+        /**
+         * Ends all of the caller's sessions but the one that asks
+         * @description Answers when every connected gateway has confirmed that it refuses them, or after a second.
+         */
+        delete: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Ended */
+                204: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content?: never;
+                };
+                /** @description Refused or failed */
+                default: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/sessions/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Ends one of the caller's sessions, here and on every workspace host
+         * @description Answers when every connected gateway has confirmed that it refuses the session, or after a
+         *     second.
+         */
+        delete: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    /** @description The session's id */
+                    id: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Ended */
                 204: {
                     headers: {
                         [name: string]: unknown;
@@ -1428,6 +1604,21 @@ export interface components {
             /** @description Their name. */
             name: string;
         };
+        /** @description A password that somebody wants instead of theirs. */
+        PasswordRequest: {
+            /**
+             * Format: password
+             * @description The password so far.
+             */
+            current: string;
+            /**
+             * Format: password
+             * @description The password from now on.
+             */
+            new: string;
+            /** @description Whether the person's API tokens are to be revoked too. They stay otherwise. */
+            revoke_tokens?: boolean;
+        };
         /** @description People who were looked for. */
         People: {
             /** @description The first that were found, at most ten. */
@@ -1477,6 +1668,35 @@ export interface components {
          * @enum {string}
          */
         PhaseStatus: "pending" | "running" | "done" | "failed";
+        /** @description A place where a person is signed in: one browser, since one sign-in. */
+        Place: {
+            /** @description The network address that it was signed in from. */
+            address?: string | null;
+            /**
+             * Format: date-time
+             * @description When it was signed in.
+             */
+            created_at: string;
+            /**
+             * Format: date-time
+             * @description When it ends whatever happens.
+             */
+            expires_at: string;
+            /**
+             * Format: uuid
+             * @description Its id.
+             */
+            id: string;
+            /** @description Whether it is the session that asks. */
+            is_current: boolean;
+            /**
+             * Format: date-time
+             * @description When it was last used, to within some minutes.
+             */
+            last_used_at: string;
+            /** @description The browser, as it names itself. */
+            user_agent?: string | null;
+        };
         /** @description How a port is shared. */
         PortShare: {
             /**
@@ -1553,6 +1773,11 @@ export interface components {
             expires_at: string;
             /** @description The person. */
             user: components["schemas"]["User"];
+        };
+        /** @description Where a person is signed in, the last used first. */
+        Sessions: {
+            /** @description The sessions. */
+            sessions: components["schemas"]["Place"][];
         };
         /** @description The first administrator. */
         Setup: {
