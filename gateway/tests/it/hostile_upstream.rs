@@ -125,7 +125,7 @@ async fn a_head_that_is_none_is_refused_or_harmless_and_nobody_else_gets_its_con
     let served = cases.clone();
     let backend = Backend::wild(move |stream| answer(stream, served.clone()));
     let (world, bridge, session) = before(&backend, |_| ()).await;
-    let host = world.host(MINE);
+    let (host, origin) = (world.host(MINE), world.origin(MINE));
     let mut differences = Vec::new();
     for (number, case) in cases.iter().enumerate() {
         let asked = bridge.arrived.lock().unwrap().len();
@@ -142,7 +142,7 @@ async fn a_head_that_is_none_is_refused_or_harmless_and_nobody_else_gets_its_con
         };
         // A WebSocket is asked for by other code.
         let upgraded = format!(
-            "GET /{number} HTTP/1.1\r\nHost: {host}\r\nCookie: {session}\r\n{WEBSOCKET}\r\n"
+            "GET /{number} HTTP/1.1\r\nHost: {host}\r\nOrigin: {origin}\r\nCookie: {session}\r\n{WEBSOCKET}\r\n"
         );
         let tunnelled = world.raw(&host, upgraded.as_bytes()).await;
         let is_right = is_right
