@@ -62,6 +62,8 @@ impl World {
         stream: TcpStream,
         name: &str,
     ) -> std::io::Result<Stream> {
+        // As browsers do: what is short waits for nobody's acknowledgement.
+        stream.set_nodelay(true)?;
         let name = name.split(':').next().unwrap().to_owned();
         let connector = TlsConnector::from(config);
         patient(connector.connect(ServerName::try_from(name).unwrap(), stream)).await

@@ -265,7 +265,11 @@ pub(crate) async fn a_changed_password_ends_what_was_opened_with_the_old_one(wor
     let ended: Vec<_> = ended.into_iter().map(|session| session.id).collect();
     assert_eq!(ended, [elsewhere.id]);
     let tokens = store.tokens_of(ada.id, at(5)).await.expect("read");
-    assert_eq!(tokens, std::slice::from_ref(&token), "tokens stay unless asked");
+    assert_eq!(
+        tokens,
+        std::slice::from_ref(&token),
+        "tokens stay unless asked"
+    );
 
     let revocation = event(AuditAction::TokenRevokeAll);
     let changed = attempt(change(ada.id, "$new", "$newer", Some(revocation))).await;
