@@ -42,6 +42,8 @@ fn rows() -> Vec<Row> {
     let not_an_address = (400, "invalid_email");
     let token = json!({"name": "", "scopes": ["workspace:read"]});
     let nameless = (400, "invalid_token_name");
+    let no_session = (404, "session_not_found");
+    let wrong_password = (403, "wrong_password");
     let no_level = (400, "invalid_level");
     let no_links = (403, "sharing_not_allowed");
     let no_link = (404, "link_not_found");
@@ -52,6 +54,37 @@ fn rows() -> Vec<Row> {
         row("GET", "/api/site", None, [OK; 6]),
         row("GET", "/api/openapi.json", None, [OK; 6]),
         row("GET", "/api/session", None, [NOBODY, OK, OK, OK, OK, OK]),
+        row(
+            "GET",
+            "/api/sessions",
+            None,
+            [NOBODY, OK, OK, OK, SESSION, SESSION],
+        ),
+        row(
+            "DELETE",
+            "/api/sessions",
+            None,
+            [NOBODY, DONE, DONE, DONE, SESSION, SESSION],
+        ),
+        row(
+            "DELETE",
+            "/api/sessions/01938f2e-0000-7000-8000-000000000000",
+            None,
+            [NOBODY, no_session, no_session, no_session, SESSION, SESSION],
+        ),
+        row(
+            "PUT",
+            "/api/password",
+            Some(json!({"current": "x", "new": "x"})),
+            [
+                NOBODY,
+                wrong_password,
+                wrong_password,
+                wrong_password,
+                SESSION,
+                SESSION,
+            ],
+        ),
         row(
             "GET",
             "/api/tokens",
@@ -301,6 +334,8 @@ async fn an_id_of_somebody_else_is_like_one_that_does_not_exist_on_every_call_th
         )
         .await;
     let foreign_token = token.json()["id"].as_str().unwrap().to_owned();
+    let places = ada.get("/api/sessions").await.json();
+    let foreign_session = places["sessions"][0]["id"].as_str().unwrap().to_owned();
     let eves_token = site
         .token_of(
             &eve,
@@ -321,11 +356,15 @@ async fn an_id_of_somebody_else_is_like_one_that_does_not_exist_on_every_call_th
         }
         for method in item.as_object().unwrap().keys() {
             let method = method.to_uppercase();
-            let is_token = path.starts_with("/api/tokens");
-            let ids = if is_token {
+            let foreign_credential = match path.split('/').nth(2) {
+                Some("tokens") => Some(&foreign_token),
+                Some("sessions") => Some(&foreign_session),
+                _ => None,
+            };
+            let ids = if let Some(foreign) = foreign_credential {
                 [
-                    foreign_token.as_str(),
-                    "01938f2e-0000-7000-8000-000000000000",
+                    foreign.as_str(),
+                    SOME_ID,
                     "01938F2E-0000-7000-8000-000000000000",
                     "x",
                     "%00",
@@ -339,7 +378,8 @@ async fn an_id_of_somebody_else_is_like_one_that_does_not_exist_on_every_call_th
                     "..%2F..%2Fetc",
                 ]
             };
-            let callers = if is_token {
+            // A token is told that it needs a session, whatever the id.
+            let callers = if foreign_credential.is_some() {
                 vec![&eve]
             } else {
                 vec![&eve, &eves_token]
@@ -363,8 +403,8 @@ async fn an_id_of_somebody_else_is_like_one_that_does_not_exist_on_every_call_th
         }
     }
     assert_eq!(
-        tried, 25,
-        "twelve calls on workspaces by two callers, one on tokens"
+        tried, 26,
+        "twelve calls on workspaces by two callers, one each on tokens and sessions"
     );
     assert_eq!(
         site.orchestrator().calls().len(),
