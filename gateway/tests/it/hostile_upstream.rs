@@ -140,6 +140,11 @@ async fn a_head_that_is_none_is_refused_or_harmless_and_nobody_else_gets_its_con
                 heard.starts_with("HTTP/1.1 200 ") && heard.contains(words) && !is_injected
             }
         };
+        let is_clean = !heard.replace("\r\n", "").contains(['\r', '\n', '\0']);
+        // What the connection is good for shows in who carries the next request.
+        let next = world.send(get(&host, "/next", &session)).await;
+        let opened = bridge.arrived.lock().unwrap().len() - asked;
+        let is_apart = case.fate != Refused || opened >= 1;
         // A WebSocket is asked for by other code.
         let upgraded = format!(
             "GET /{number} HTTP/1.1\r\nHost: {host}\r\nOrigin: {origin}\r\nCookie: {session}\r\n{WEBSOCKET}\r\n"
@@ -148,11 +153,6 @@ async fn a_head_that_is_none_is_refused_or_harmless_and_nobody_else_gets_its_con
         let is_right = is_right
             && (case.fate != Refused || tunnelled.starts_with("HTTP/1.1 502 "))
             && !tunnelled.replace("\r\n", "").contains(['\r', '\n', '\0']);
-        let is_clean = !heard.replace("\r\n", "").contains(['\r', '\n', '\0']);
-        // What the connection is good for shows in who carries the next request.
-        let next = world.send(get(&host, "/next", &session)).await;
-        let opened = bridge.arrived.lock().unwrap().len() - asked;
-        let is_apart = case.fate != Refused || opened >= 1;
         if !is_right || !is_clean || !is_apart || next.status() != 200 {
             let text: String = case.answer.escape_ascii().to_string();
             let shown: String = text.chars().take(120).collect();
