@@ -9,5 +9,6 @@ mod isolation;
 mod journey;
 mod operations;
 mod outage;
+mod password;
 mod restart;
 mod upgrade;
