@@ -28,6 +28,7 @@ async fn metrics_are_those_of_the_documentation_and_logs_carry_request_ids_and_n
     // What is counted only when it happens.
     let stranger = world.browser()?;
     assert_eq!(stranger.raw(Method::GET, &editor, &[]).await?.status, 401);
+    assert_eq!(stranger.get("/api/session").await?.status, 401);
     let mut garbage = tokio::net::TcpStream::connect(("127.0.0.1", world.port)).await?;
     garbage.write_all(b"not TLS at all\r\n\r\n").await?;
 
