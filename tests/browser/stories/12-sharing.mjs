@@ -89,11 +89,12 @@ export const stories = {
     await dialog.getByRole("button", { name: "Done" }).click();
     await dialog.getByRole("button", { name: `Revoke the link to port ${PORT}` }).click();
     await dialog.getByText("None yet").waitFor();
-    await stranger.watch.expecting(/status of 403/, async () => {
+    await stranger.watch.expecting(/status of 410/, async () => {
       const answer = await stranger.visit(address);
-      assert.equal(answer.status(), 403);
+      assert.equal(answer.status(), 410);
+      await stranger.page.getByRole("heading", { name: "This link has ended" }).waitFor();
     });
-    await world.gallery.take(stranger.page, "gateway-forbidden");
+    await world.gallery.take(stranger.page, "gateway-link-over");
     await stranger.watch.expecting(/status of 410/, async () => {
       await stranger.visit(link);
       await stranger.page.getByRole("heading", { name: "This link does not lead anywhere" }).waitFor();

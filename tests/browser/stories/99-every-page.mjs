@@ -15,7 +15,7 @@ const PAGES = [
   "delete-dialog",
   "elsewhere-dialog",
   "failed",
-  "gateway-forbidden",
+  "gateway-link-over",
   "gateway-not-found",
   "gateway-port-not-listening",
   "gateway-stopped",
