@@ -20,6 +20,8 @@ use serde::{Deserialize, Serialize};
 pub use secret::Secret;
 pub use section::auth::Auth;
 pub use section::certs::Certs;
+pub use section::certs::acme::{Acme, ChallengeKind};
+pub use section::certs::{DomainCerts, Source as CertificateSource};
 pub use section::gateway::Gateway;
 pub use section::orchestrator::Orchestrator;
 pub use section::server::Server;
@@ -69,7 +71,8 @@ impl Config {
         let mut problems = Problems::default();
         self.server.validate(&mut problems.at("server"));
         self.gateway.validate(&mut problems.at("gateway"));
-        self.certs.validate(&mut problems.at("certs"));
+        let domains = [self.server.domain.as_str(), self.server.workspace_domain()];
+        self.certs.validate(domains, &mut problems.at("certs"));
         self.store.validate(&mut problems.at("store"));
         self.auth.validate(&mut problems.at("auth"));
         self.orchestrator.validate(&mut problems.at("orchestrator"));

@@ -138,6 +138,11 @@ impl Site {
         self.run_dir.join("gateway-handover.sock")
     }
 
+    /// Socket at which the gateway is asked about its certificates.
+    pub fn gateway_control_socket(&self) -> PathBuf {
+        self.run_dir.join("gateway-control.sock")
+    }
+
     /// Socket at which `kalpana up` is asked to replace one of its processes.
     pub fn supervisor_socket(&self) -> PathBuf {
         self.run_dir.join("supervisor.sock")

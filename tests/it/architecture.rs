@@ -13,7 +13,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("kalpana-link", &["protocol"]),
     ("kalpana-store", &["domain", "config"]),
     ("kalpana-auth", &["domain", "store", "config"]),
-    ("kalpana-certs", &["domain", "config"]),
+    ("kalpana-certs", &["domain", "protocol", "config"]),
     ("kalpana-bridge", &["protocol"]),
     ("kalpana-bridge-client", &["protocol"]),
     (

@@ -1,0 +1,1 @@
+//! Real authorities and name servers for tests.
