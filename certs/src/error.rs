@@ -77,3 +77,20 @@ pub enum Error {
     #[error("cannot register the certificate metrics")]
     Metrics(#[source] prometheus::Error),
 }
+
+impl Error {
+    /// Returns a stable name for it, in snake case.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Missing { .. } => "certificate_file_missing",
+            Self::Unreadable { .. } => "certificate_file_unreadable",
+            Self::Unwritable { .. } => "certs_storage",
+            Self::KeyExposed { .. } => "certificate_key_exposed",
+            Self::NotACertificate { .. } => "certificate_file_garbage",
+            Self::NotAKey { .. } => "certificate_key_garbage",
+            Self::Mismatch { .. } => "certificate_key_mismatch",
+            Self::Expired { .. } => "certificate_expired",
+            Self::Signing(_) | Self::Metrics(_) => "certs_internal",
+        }
+    }
+}

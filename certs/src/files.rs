@@ -33,6 +33,10 @@ impl std::fmt::Debug for Contents {
 }
 
 impl Files {
+    /// What to do when they cannot be used.
+    pub(crate) const NEXT_STEP: &str = "Replace certificate_file and key_file by a pair that belongs \
+        together, the key readable by the gateway alone; they are read again within a minute.";
+
     /// Names the two files; nothing is read yet.
     pub fn new(certificate: &Path, key: &Path) -> Self {
         Self {

@@ -1,82 +1,232 @@
 //! Certificates: where they come from, and which one a TLS client is shown.
 //!
-//! [`Certs::open`] is the door. With no configuration a [`local`] authority is made on first
-//! start and signs a certificate for the site; an operator may instead name [`files`]. Either way
-//! the [`resolver`] answers handshakes from an atomically swapped table, and [`Certs::keep`]
-//! replaces what grows old without dropping a connection. Keys are held here and nowhere else.
+//! [`Certs::open`] is the door. What is wanted is worked out by [`plan`] from the configuration: a
+//! [`local`] authority signs, an operator brings [`files`], or an authority issues by [`acme`],
+//! which proves the names with [`answers`] or with records of [`dns`]. The [`book`] knows how each
+//! of them is and [`renewal`] when it is replaced; [`keeper`] does what is due. The [`resolver`]
+//! answers handshakes from an atomically swapped table, so that nothing ever waits for a
+//! certificate but the first visitor of a host that has none. Keys are held here, and in the
+//! [`vault`] on disk, and nowhere else.
 
+pub mod acme;
+pub mod answers;
+mod book;
+mod budget;
+pub mod dns;
 pub mod error;
 pub mod files;
+mod keeper;
 pub mod local;
 pub mod metrics;
+mod plan;
+pub mod renewal;
 pub mod resolver;
 pub mod served;
 mod storage;
+mod vault;
 
 use std::fmt;
-use std::sync::Arc;
-use std::time::Duration;
+use std::fs::File;
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use kalpana_config::Site;
 use kalpana_domain::clock::Clock;
+use kalpana_protocol::certificates::Certificates;
 use prometheus::Registry;
-use tokio_util::sync::CancellationToken;
+use tokio::sync::{Notify, watch};
 
+pub use acme::Step;
+pub use answers::Answers;
 pub use error::Error;
+pub use keeper::Exists;
 pub use resolver::Resolver;
 
+use crate::acme::Acme;
+use crate::book::{Book, Entry, Memory};
+use crate::budget::Budget;
 use crate::files::Files;
 use crate::local::LocalAuthority;
 use crate::metrics::Metrics;
+use crate::plan::{Origin, Plan, Wanted};
 use crate::served::Served;
+use crate::vault::{Kind, Vault};
 
-/// How often [`Certs::keep`] looks whether something must be replaced.
-const CHECK_EVERY: Duration = Duration::from_secs(60);
+/// What is told of each step of each order, by the certificate's name: for logs, and for tests that
+/// interrupt one.
+pub type Observer = Arc<dyn Fn(&str, Step) + Send + Sync>;
 
 /// The certificates of a site, and the task that keeps them fresh.
 pub struct Certs {
-    source: Source,
+    book: Mutex<Book>,
+    local: Option<LocalAuthority>,
+    files: Vec<(String, Files)>,
+    issuing: Option<Issuing>,
     resolver: Arc<Resolver>,
     metrics: Metrics,
     clock: Arc<dyn Clock>,
+    /// Wakes the keeper.
+    wake: Notify,
+    /// Changes whenever an attempt has ended.
+    ended: watch::Sender<u64>,
+    observer: Option<Observer>,
 }
 
-enum Source {
-    Local(LocalAuthority),
-    Files(Files),
+/// What is needed to order certificates.
+struct Issuing {
+    acme: Acme,
+    vault: Vault,
+    budget: Mutex<Budget>,
+    is_on_demand: bool,
+    /// Held while this process is the one that orders.
+    lock: Mutex<Option<File>>,
 }
 
 impl Certs {
-    /// Reads the site's certificate, or makes one with a local authority, and registers metrics.
+    /// Reads the site's certificates, or makes them with a local authority, and registers metrics.
+    /// What must be ordered is ordered by [`Certs::keep`]; until it is there, a certificate of the
+    /// local authority stands in. `has_plain` tells whether anything answers at port 80.
     ///
     /// # Errors
     /// [`Error`], each of which names the file and what to do about it.
     pub fn open(
         site: &Site,
         config: &kalpana_config::Certs,
+        has_plain: bool,
         registry: &Registry,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, Error> {
-        let source = match (&config.certificate_file, &config.key_file) {
-            (Some(certificate), Some(key)) => Source::Files(Files::new(certificate, key)),
-            _ => Source::Local(LocalAuthority::new(site, config.local_lifetime.0)),
+        let plan = plan::plan(site, config);
+        let resolver = Arc::<Resolver>::default();
+        let uses_acme = plan
+            .wanted
+            .iter()
+            .any(|wanted| wanted.origin == Origin::Acme);
+        let issuing = if uses_acme || plan.is_on_demand {
+            let vault = Vault::open(&site.gateway_dir())?;
+            let answers = resolver.answers();
+            let acme = Acme::new(&config.acme, &vault, answers, Arc::clone(&clock), has_plain);
+            Some(Issuing {
+                acme,
+                budget: Mutex::new(Budget::open(&vault, config.acme.on_demand_per_week)),
+                vault,
+                is_on_demand: plan.is_on_demand,
+                lock: Mutex::new(None),
+            })
+        } else {
+            None
         };
-        let certs = Self {
-            source,
-            resolver: Arc::default(),
+        let mut certs = Self {
+            book: Mutex::default(),
+            local: None,
+            files: Vec::new(),
+            issuing,
+            resolver,
             metrics: Metrics::register(registry)?,
             clock,
+            wake: Notify::new(),
+            ended: watch::Sender::new(0),
+            observer: None,
         };
-        let served = match &certs.source {
-            Source::Local(authority) => authority.obtain(certs.clock.now())?,
-            Source::Files(files) => {
-                let served = files.load(certs.clock.now())?;
-                warn_of_missing_names(&served, site);
-                served
-            }
-        };
-        certs.serve(served);
+        certs.fill(site, config, plan)?;
         Ok(certs)
+    }
+
+    /// Tells `observer` of each step of each order.
+    #[must_use]
+    pub fn observed_by(mut self, observer: Observer) -> Self {
+        self.observer = Some(observer);
+        self
+    }
+
+    /// Loads what is wanted and there, and lets the local authority sign what it is to sign.
+    fn fill(
+        &mut self,
+        site: &Site,
+        config: &kalpana_config::Certs,
+        plan: Plan,
+    ) -> Result<(), Error> {
+        let now = self.clock.now();
+        let lifetime = config.local_lifetime.0;
+        let mut missing: Vec<String> = Vec::new();
+        for wanted in plan.wanted {
+            let entry = match &wanted.origin {
+                Origin::Local => {
+                    let authority = LocalAuthority::new(site, wanted.names.clone(), lifetime);
+                    let served = authority.obtain(now)?;
+                    self.local = Some(authority);
+                    Entry::new(wanted, Some(served), Memory::default())
+                }
+                Origin::Files { certificate, key } => {
+                    let files = Files::new(certificate, key);
+                    let served = files.load(now)?;
+                    warn_of_missing_names(&served, &wanted);
+                    self.files.push((wanted.id.clone(), files));
+                    Entry::new(wanted, Some(served), Memory::default())
+                }
+                Origin::Acme => {
+                    let entry = self.remembered(wanted);
+                    if entry.served.is_none() {
+                        missing.extend(entry.wanted.names.iter().cloned());
+                    }
+                    entry
+                }
+            };
+            self.enter(entry);
+        }
+        if plan.is_on_demand {
+            self.recall_single_hosts(site);
+        }
+        if !missing.is_empty() {
+            let workspaces = format!("*.{}", site.workspace_domain);
+            if plan.is_on_demand && !missing.contains(&workspaces) {
+                missing.push(workspaces);
+            }
+            tracing::info!(
+                "no certificate for {} yet; one of the local authority stands in, which browsers \
+                 do not trust",
+                missing.join(", ")
+            );
+            let authority = LocalAuthority::new(site, missing, lifetime);
+            self.resolver
+                .stand_in(Some(Arc::new(authority.obtain(now)?)));
+        }
+        self.show();
+        Ok(())
+    }
+
+    /// Reads the certificates of single hosts that were ordered before.
+    fn recall_single_hosts(&self, site: &Site) {
+        let Some(issuing) = &self.issuing else { return };
+        let suffix = format!(".{}", site.workspace_domain);
+        for id in issuing.vault.ids() {
+            if !id.ends_with(&suffix) || id.starts_with('_') || self.book().contains_key(&id) {
+                continue;
+            }
+            let mut entry = self.remembered(Wanted::new(vec![id], Origin::Acme));
+            entry.is_on_demand = true;
+            if entry.served.is_some() {
+                self.enter(entry);
+            }
+        }
+    }
+
+    /// Makes an entry of what the vault has.
+    fn remembered(&self, wanted: Wanted) -> Entry {
+        if let Some(issuing) = &self.issuing {
+            issuing.acme.forget_finished(&wanted.id);
+        }
+        let vault = self.issuing.as_ref().map(|issuing| &issuing.vault);
+        let served = vault.and_then(|vault| vault.certificate(&wanted.id));
+        let memory = vault.and_then(|vault| vault.read(Kind::State, &wanted.id));
+        Entry::new(wanted, served, memory.unwrap_or_default())
+    }
+
+    fn enter(&self, entry: Entry) {
+        let id = entry.wanted.id.clone();
+        if let Some(served) = &entry.served {
+            self.resolver.put(&id, Arc::clone(served));
+        }
+        self.book().insert(id, entry);
     }
 
     /// Returns what a TLS server asks for its certificate.
@@ -84,54 +234,35 @@ impl Certs {
         Arc::clone(&self.resolver)
     }
 
-    /// Replaces certificates that are due until `shutdown`. What fails is tried again at the next
-    /// check; until then the old certificate is served.
-    pub async fn keep(&self, shutdown: CancellationToken) {
-        let mut checks = tokio::time::interval(CHECK_EVERY);
-        checks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                () = shutdown.cancelled() => return,
-                _ = checks.tick() => {}
-            }
-            if let Err(error) = self.refresh() {
-                tracing::error!(
-                    error = &error as &dyn std::error::Error,
-                    "could not replace the certificate, serving the old one: {error}"
-                );
-            }
+    /// Returns what is answered to authorities.
+    pub fn answers(&self) -> Arc<Answers> {
+        self.resolver.answers()
+    }
+
+    /// Returns how all certificates are, those of the site first.
+    pub fn list(&self) -> Certificates {
+        let now = self.clock.now();
+        let book = self.book();
+        let (single, own): (Vec<_>, Vec<_>) = book.values().partition(|entry| entry.is_on_demand);
+        let certificates = own.into_iter().chain(single).map(|entry| entry.show(now));
+        Certificates {
+            certificates: certificates.collect(),
+            on_demand_left: self
+                .issuing
+                .as_ref()
+                .filter(|issuing| issuing.is_on_demand)
+                .map(|issuing| issuing.budget().left(now)),
         }
     }
 
-    /// Replaces the certificate if it is due now; returns whether it was.
-    ///
-    /// # Errors
-    /// [`Error`] when a new one cannot be made or read. The old one goes on being served.
-    pub fn refresh(&self) -> Result<bool, Error> {
-        let now = self.clock.now();
-        let fresh = match &self.source {
-            Source::Local(authority) => {
-                let is_due = self
-                    .resolver
-                    .current()
-                    .is_none_or(|served| served.is_due(now));
-                is_due.then(|| authority.obtain(now)).transpose()?
-            }
-            Source::Files(files) => files.load_if_changed(now)?,
-        };
-        let Some(fresh) = fresh else { return Ok(false) };
-        tracing::info!(
-            certificate.expires = %fresh.not_after,
-            "now serving a certificate that expires at {}",
-            fresh.not_after
-        );
-        self.serve(fresh);
-        Ok(true)
+    fn book(&self) -> MutexGuard<'_, Book> {
+        self.book.lock().expect("no holder panics")
     }
+}
 
-    fn serve(&self, served: Served) {
-        self.metrics.served(&served);
-        self.resolver.replace(served);
+impl Issuing {
+    fn budget(&self) -> MutexGuard<'_, Budget> {
+        self.budget.lock().expect("no holder panics")
     }
 }
 
@@ -142,15 +273,20 @@ impl fmt::Debug for Certs {
 }
 
 /// An operator's certificate may be meant for a balancer's own names too, so a missing name is
-/// said, not refused.
-fn warn_of_missing_names(served: &Served, site: &Site) {
-    for name in [site.domain.clone(), format!("*.{}", site.workspace_domain)] {
-        if !served.names.contains(&name) {
+/// said, not refused. So is a chain that browsers may not be able to follow.
+fn warn_of_missing_names(served: &Served, wanted: &Wanted) {
+    for name in &wanted.names {
+        if !served.names.contains(name) {
             tracing::warn!(
                 name,
-                "the certificate in certs.certificate_file does not name {name}; browsers will \
-                 refuse that host"
+                "the certificate file does not name {name}; browsers will refuse that host"
             );
         }
+    }
+    if !served.is_in_order {
+        tracing::warn!(
+            "the certificates in the file are not in order, each signed by the next one; some \
+             clients will refuse them"
+        );
     }
 }

@@ -30,7 +30,10 @@ const BACKDATE: Duration = Duration::from_secs(3600);
 /// Signs for the site's names, and keeps what it signed on disk.
 #[derive(Debug)]
 pub struct LocalAuthority {
+    /// The domains that it may sign for.
     domains: Vec<String>,
+    /// The names that it signs.
+    names: Vec<String>,
     directory: PathBuf,
     public_certificate: PathBuf,
     lifetime: Duration,
@@ -44,14 +47,20 @@ struct Authority {
 }
 
 impl LocalAuthority {
-    /// Names the authority of `site`, whose certificates last `lifetime`. Nothing is made yet.
-    pub fn new(site: &Site, lifetime: Duration) -> Self {
+    /// What to do when it cannot sign.
+    pub(crate) const NEXT_STEP: &str = "Check that the disk is not full and that the gateway's \
+        directory is the gateway's.";
+
+    /// Names the authority of `site`, whose certificates are for `names` and last `lifetime`.
+    /// Nothing is made yet.
+    pub fn new(site: &Site, names: Vec<String>, lifetime: Duration) -> Self {
         let mut domains = vec![site.domain.clone()];
         if !site.is_single_domain() {
             domains.push(site.workspace_domain.clone());
         }
         Self {
             domains,
+            names,
             directory: site.gateway_dir().join("tls"),
             public_certificate: site.authority_certificate(),
             lifetime,
@@ -77,18 +86,6 @@ impl LocalAuthority {
         };
         served.authority_not_after = Some(authority.not_after);
         Ok(served)
-    }
-
-    /// The names a certificate must carry. A wildcard covers one label, so the domain itself is
-    /// named too; Chromium accepts `*.kalpana.localhost` but not `*.localhost`.
-    fn names(&self) -> Vec<String> {
-        let workspaces = self
-            .domains
-            .last()
-            .expect("there is always the base domain");
-        let mut names = self.domains.clone();
-        names.push(format!("*.{workspaces}"));
-        names
     }
 
     fn load_authority(&self, now: Timestamp) -> Result<Option<Authority>, Error> {
@@ -196,12 +193,13 @@ impl LocalAuthority {
         let served = Served::new(chain, &key, &path, &key_path).ok()?;
         let lifetime = served.not_after.as_second() - served.not_before.as_second();
         let is_as_configured = lifetime == seconds(self.lifetime) + seconds(BACKDATE);
-        (served.names == self.names() && is_as_configured && !served.is_due(now)).then_some(served)
+        let is_due = served.due_at() <= now;
+        (served.names == self.names && is_as_configured && !is_due).then_some(served)
     }
 
     fn sign_leaf(&self, authority: &Authority, now: Timestamp) -> Result<Served, Error> {
         let key = new_key()?;
-        let mut params = CertificateParams::new(self.names()).map_err(Error::Signing)?;
+        let mut params = CertificateParams::new(self.names.clone()).map_err(Error::Signing)?;
         params.distinguished_name = named(&self.domains[0]);
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
@@ -273,7 +271,9 @@ mod tests {
     }
 
     fn authority(site: &Site) -> LocalAuthority {
-        LocalAuthority::new(site, Duration::from_secs(90 * 86_400))
+        let names = crate::plan::plan(site, &kalpana_config::Certs::default());
+        let names = names.wanted[0].names.clone();
+        LocalAuthority::new(site, names, Duration::from_secs(90 * 86_400))
     }
 
     fn mode(path: &Path) -> u32 {

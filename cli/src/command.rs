@@ -1,6 +1,7 @@
 //! The command tree and its help.
 
 pub(crate) mod admin;
+pub(crate) mod certs;
 pub(crate) mod config;
 pub(crate) mod gateway;
 pub(crate) mod login;
@@ -59,6 +60,9 @@ enum Command {
     /// Administer the site on the machine it runs on
     #[command(subcommand)]
     Admin(admin::Command),
+    /// See, order, renew and revoke the site's certificates
+    #[command(subcommand)]
+    Certs(certs::Command),
     // Its help is above its arguments.
     Migrate(migrate::Migrate),
     /// Check and show the configuration
@@ -158,6 +162,7 @@ impl Kalpana {
             Command::Workspace(command) => block_on(command.run()),
             Command::Token(command) => block_on(command.run()),
             Command::Admin(command) => block_on(command.run()),
+            Command::Certs(command) => block_on(command.run()),
             Command::Migrate(command) => block_on(command.run()),
             Command::Config(command) => command.run(),
         }

@@ -78,6 +78,12 @@ pub enum AuditAction {
     /// Somebody other than the owner was let in to a port.
     #[serde(rename = "port.connect")]
     PortConnect,
+    /// A new certificate was asked for by an administrator.
+    #[serde(rename = "certificate.renew")]
+    CertificateRenew,
+    /// A certificate's revocation was asked for by an administrator.
+    #[serde(rename = "certificate.revoke")]
+    CertificateRevoke,
 }
 
 impl AuditAction {
@@ -107,6 +113,8 @@ impl AuditAction {
             Self::AccessApprove => "access.approve",
             Self::AccessDecline => "access.decline",
             Self::PortConnect => "port.connect",
+            Self::CertificateRenew => "certificate.renew",
+            Self::CertificateRevoke => "certificate.revoke",
         }
     }
 }

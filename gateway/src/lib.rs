@@ -20,6 +20,9 @@
 //! fresh and which stay in force while their publishers are away. Until each was heard once,
 //! workspaces are not served.
 //!
+//! Where hosts have certificates of their own, [`newcomers`] waits for that of a host that has none
+//! yet. [`control`] is where `web` and operators ask about certificates.
+//!
 //! [`handover`] passes the listening sockets, and the keys of [`ticketer`], to the process that
 //! takes over in an upgrade. [`plain`] redirects http to https. [`server`] puts it all together.
 
@@ -33,6 +36,7 @@ pub mod authorize;
 pub mod callback;
 pub mod client;
 pub mod connection;
+pub mod control;
 pub mod error;
 pub mod framing;
 pub mod front;
@@ -46,6 +50,7 @@ pub mod listener;
 pub mod live;
 pub mod metrics;
 pub mod monotonic;
+pub mod newcomers;
 pub mod plain;
 pub mod proxy;
 pub mod proxy_protocol;
@@ -116,6 +121,8 @@ impl fmt::Debug for Dependencies {
 pub struct GatewayPeers {
     /// The token that calls must carry where all roles run as one user.
     pub token: Option<InternalToken>,
+    /// Who may ask at the control socket, beside our own user: `web`'s, and root.
+    pub control_uids: Vec<u32>,
 }
 
 /// The addresses listened on.

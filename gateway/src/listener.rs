@@ -6,12 +6,13 @@ use std::net::{SocketAddr, TcpListener as StdListener};
 use std::sync::Arc;
 use std::time::Duration;
 
+use kalpana_certs::answers::ACME_TLS;
 use pingora_core::apps::{HttpServerApp, ServerApp};
 use pingora_proxy::HttpProxy;
 use rustls::ServerConfig;
 use rustls::server::{NoServerSessionStorage, ResolvesServerCert};
 use socket2::{Domain, Protocol, Socket as RawSocket, TcpKeepalive, Type};
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -26,6 +27,7 @@ use crate::error::Error;
 use crate::front::Front;
 use crate::head::{self, First};
 use crate::metrics::{Metrics, Open};
+use crate::newcomers::{self, Newcomers};
 use crate::proxy::Proxy;
 use crate::proxy_protocol;
 use crate::socket::Socket;
@@ -127,7 +129,8 @@ pub fn server_config(
         .map_err(Error::Tls)?
         .with_no_client_auth()
         .with_cert_resolver(resolver);
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    // The last is for authorities that look whether a name is ours; others are refused with it.
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec(), ACME_TLS.to_vec()];
     config.ticketer = ticketer;
     config.session_storage = Arc::new(NoServerSessionStorage {});
     Ok(config)
@@ -192,6 +195,8 @@ pub struct Service {
     pub entrance: Entrance,
     /// Largest head of a request. Unit: bytes.
     pub head_limit: usize,
+    /// Waits for certificates, where hosts have their own.
+    pub newcomers: Option<Newcomers>,
     /// Counts.
     pub metrics: Metrics,
 }
@@ -337,8 +342,14 @@ impl Service {
             admitted
         };
         let _ = stream.set_nodelay(true);
-        let handshake = self.acceptor.accept(Socket::new(stream));
+        let (newcomers, socket) = (self.newcomers.as_ref(), Socket::new(stream));
+        let handshake = newcomers::accept(newcomers, &self.acceptor, socket);
         match timeout_at(deadline, handshake).await {
+            // The certificate was all that an authority wanted to see.
+            Ok(Ok(mut stream)) if stream.get_ref().1.alpn_protocol() == Some(ACME_TLS) => {
+                let _ = timeout_at(deadline, stream.shutdown()).await;
+                None
+            }
             Ok(Ok(stream)) => {
                 let facts = Arc::new(Facts::new(client, stream.get_ref().1));
                 self.metrics.shaken(facts.tls);

@@ -1,4 +1,5 @@
-//! The plain listener: sends people to https, and serves nothing.
+//! The plain listener: sends people to https, answers authorities that look whether a name is ours,
+//! and serves nothing else.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use kalpana_certs::Answers;
 use kalpana_config::Site;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -27,19 +29,24 @@ const CONNECTION_LIMIT: Duration = Duration::from_secs(20);
 /// Largest head, in bytes. The least that hyper can be told.
 const HEAD_BYTES: usize = 8192;
 
+/// Where an authority looks for the proof of HTTP-01 (RFC 8555, 8.3).
+const CHALLENGES: &str = "/.well-known/acme-challenge/";
+
 /// What the plain listener knows.
 #[derive(Debug)]
 pub struct Plain {
     hosts: Hosts,
     site: Site,
+    answers: Arc<Answers>,
 }
 
 impl Plain {
-    /// Redirects to the hosts of `site`.
-    pub fn new(site: Site) -> Self {
+    /// Redirects to the hosts of `site`, and gives `answers` to authorities.
+    pub fn new(site: Site, answers: Arc<Answers>) -> Self {
         Self {
             hosts: Hosts::new(&site),
             site,
+            answers,
         }
     }
 
@@ -48,6 +55,9 @@ impl Plain {
     /// Only reading is redirected: to repeat anything else in the clear first would teach people
     /// that it works.
     fn answer<B>(&self, request: &Request<B>) -> Response<Full<Bytes>> {
+        if let Some(token) = request.uri().path().strip_prefix(CHALLENGES) {
+            return self.prove(token);
+        }
         let Some(host) = headers::requested_host(request.headers(), request.uri()) else {
             return say(StatusCode::BAD_REQUEST, "the request must name one host");
         };
@@ -76,10 +86,18 @@ impl Plain {
         response.headers_mut().insert(LOCATION, location);
         response
     }
+
+    /// Answers an authority, whatever host it asks for: the token alone is what counts.
+    fn prove(&self, token: &str) -> Response<Full<Bytes>> {
+        match self.answers.http(token) {
+            Some(text) => say(StatusCode::OK, text),
+            None => say(StatusCode::NOT_FOUND, "no order waits for this"),
+        }
+    }
 }
 
-fn say(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from_static(text.as_bytes())));
+fn say(status: StatusCode, text: impl Into<Bytes>) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(text.into()));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONNECTION, HeaderValue::from_static("close"));
@@ -135,7 +153,7 @@ mod tests {
     fn answer(method: &str, host: &str, target: &str) -> (u16, Option<String>) {
         let mut config = Config::default();
         config.server.data_dir = Some("/data".into());
-        let plain = Plain::new(Site::resolve(&config, false, None).unwrap());
+        let plain = Plain::new(Site::resolve(&config, false, None).unwrap(), Arc::default());
         let request = Request::builder()
             .method(method)
             .uri(target)

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use kalpana_auth::ticket::UsedTickets;
 use kalpana_auth::workspace_session::{self, KeyRing};
 use kalpana_certs::Certs;
-use kalpana_link::Client;
 use kalpana_link::feed::follow;
+use kalpana_link::{Client, PeerPolicy};
 use pingora_core::apps::HttpServerOptions;
 use pingora_core::protocols::http::v2::server::default_h2_options;
 use pingora_core::server::configuration::ServerConf;
@@ -30,6 +30,7 @@ use crate::limit::Limits;
 use crate::listener::{self, Deadlines, Ending, Entrance, Service};
 use crate::live::Live;
 use crate::metrics::Metrics;
+use crate::newcomers::Newcomers;
 use crate::plain::{self, Plain};
 use crate::proxy::Proxy;
 use crate::rate::{self, Rates};
@@ -39,7 +40,7 @@ use crate::ticketer::Ticketer;
 use crate::tunnel::Tunnels;
 use crate::upstream::Upstream;
 use crate::upstream::connections::Upstreams;
-use crate::{Bound, Dependencies};
+use crate::{Bound, Dependencies, control};
 
 /// Idle upstream connections that are kept, per thread: as many as browsers that load an editor at
 /// the same time would open. Each is kept for seconds only.
@@ -70,12 +71,13 @@ pub async fn run(mut deps: Dependencies, shutdown: CancellationToken) -> Result<
     let metrics = Metrics::register(&deps.registry).map_err(Error::Metrics)?;
     let (estate, predecessor) = listeners(&mut deps).await?;
     let keys = session_keys(&deps)?;
-    let certs = Certs::open(
+    let certs = Arc::new(Certs::open(
         &deps.site,
         &deps.certs,
+        estate.plain.is_some(),
         &deps.registry,
         Arc::clone(&deps.clock),
-    )?;
+    )?);
     let ticketer = Arc::new(Ticketer::new(estate.ticket_keys, Arc::clone(&deps.clock)));
     let server_config = listener::server_config(certs.resolver(), Arc::clone(&ticketer))?;
 
@@ -107,7 +109,12 @@ pub async fn run(mut deps: Dependencies, shutdown: CancellationToken) -> Result<
     ));
     let (assets, filler) = Assets::new(deps.config.asset_cache.0, &deps.clock, &metrics).unzip();
     let upstreams = Arc::<Upstreams>::default();
-    let service = service(&deps, server_config, &judge, &upstreams, assets, metrics);
+    let newcomers = || Newcomers::new(Arc::clone(&certs), judge.hosts.clone(), Arc::clone(&routes));
+    let service = Service {
+        newcomers: certs.is_on_demand().then(newcomers),
+        ..service(&deps, server_config, &judge, &upstreams, assets, metrics)
+    };
+    let service = Arc::new(service);
     let ending = Ending {
         shutdown: shutdown.clone(),
         left: deps.left.clone(),
@@ -118,7 +125,7 @@ pub async fn run(mut deps: Dependencies, shutdown: CancellationToken) -> Result<
     let drained = CancellationToken::new();
     let background = async {
         tokio::join!(
-            certs.keep(drained.clone()),
+            keep_certificates(&deps, &certs, newcomers(), &ending),
             follow_routes(&deps, &routes, &drained),
             follow_sessions(&deps, &sessions, &drained),
             keeper.keep(&routes, &drained, &deps.left),
@@ -138,7 +145,7 @@ pub async fn run(mut deps: Dependencies, shutdown: CancellationToken) -> Result<
             announce(&deps, &tls, plain.as_ref());
             let redirect = async {
                 if let Some(plain) = plain {
-                    let site = Arc::new(Plain::new(deps.site.clone()));
+                    let site = Arc::new(Plain::new(deps.site.clone(), certs.answers()));
                     plain::serve(plain, site, ending.clone()).await;
                 }
             };
@@ -235,7 +242,7 @@ fn service(
     upstreams: &Arc<Upstreams>,
     assets: Option<Arc<Assets>>,
     metrics: Metrics,
-) -> Arc<Service> {
+) -> Service {
     let deadlines = Deadlines {
         handshake: deps.config.handshake_timeout.0,
         first_byte: deps.config.first_byte_timeout.0,
@@ -253,7 +260,8 @@ fn service(
         trusted: entrance.trusted.clone(),
         ping: deps.config.websocket_ping.0,
     };
-    Arc::new(Service {
+    Service {
+        newcomers: None,
         acceptor: TlsAcceptor::from(Arc::new(server_config)),
         proxy: proxy(deps, Arc::clone(judge), Arc::clone(upstreams), assets),
         tunnels: Arc::new(tunnels),
@@ -261,7 +269,7 @@ fn service(
         entrance,
         head_limit: deps.config.header_limit_bytes,
         metrics,
-    })
+    }
 }
 
 fn session_keys(deps: &Dependencies) -> Result<KeyRing, Error> {
@@ -404,6 +412,35 @@ async fn fill(filler: Option<Filler>, until: &CancellationToken) {
     if let Some(filler) = filler {
         filler.run(until.clone()).await;
     }
+}
+
+/// Orders and renews certificates, and answers who asks about them, until this process ends or
+/// another has taken over.
+async fn keep_certificates(
+    deps: &Dependencies,
+    certs: &Arc<Certs>,
+    newcomers: Newcomers,
+    ending: &Ending,
+) {
+    let policy = PeerPolicy {
+        allowed_uids: [rustix::process::geteuid().as_raw()]
+            .into_iter()
+            .chain(deps.peers.control_uids.iter().copied())
+            .collect(),
+        token: None,
+    };
+    let until = CancellationToken::new();
+    let (socket, exists) = (deps.site.gateway_control_socket(), |host: &str| {
+        newcomers.exists(host)
+    });
+    tokio::join!(
+        certs.keep(&exists, until.clone()),
+        control::serve(&socket, policy, Arc::clone(certs), until.clone()),
+        async {
+            ending.begun().await;
+            until.cancel();
+        }
+    );
 }
 
 /// Keeps the memory of who asked how often small.

@@ -47,6 +47,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "kalpana",
         &[
             "domain",
+            "protocol",
             "config",
             "link",
             "store",
@@ -68,6 +69,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("kalpana-test-mongodb", &[]),
+    ("kalpana-test-acme", &[]),
     (
         "kalpana-bench",
         &[

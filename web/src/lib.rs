@@ -5,12 +5,14 @@
 //!
 //! A request goes through `router` (every route on one page), where it is named, timed and checked
 //! for where it comes from (`security`); `extract` finds out who asks and whether they may; a
-//! handler of `api` does it, through accounts, the store or the `orchestrator`'s internal API; an
+//! handler of `api` does it, through accounts, the store or the `orchestrator`'s internal API, or asks the gateway about its
+//! `certificates`; an
 //! error becomes an answer in `error`. `live` hears what changes and `events` tells open pages.
 //! `connect` sends browsers on to workspace hosts, `sharing` says who else may pass to which port. `assets` is the exported interface, compiled in.
 
 mod api;
 mod assets;
+mod certificates;
 mod connect;
 mod error;
 mod events;

@@ -15,6 +15,7 @@
 //! | `/api/access-requests` | a session |
 //! | `/api/people` | a credential with the scope |
 //! | `/api/admin/users` | an administrator, and the scope |
+//! | `/api/admin/certificates`, `…/{id}/renew`, `…/{id}/revoke` | an administrator, and the scope |
 //! | `/auth/workspace` | a session and the access rule, or what a port is shared by |
 //! | all else | nothing: the exported interface |
 
@@ -37,8 +38,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::api::{
-    access_requests, admin, health, logs, password, session, sessions, setup, share_links, sharing,
-    site, tokens, workspaces,
+    access_requests, admin, certificates, health, logs, password, session, sessions, setup,
+    share_links, sharing, site, tokens, workspaces,
 };
 use crate::error::{ApiError, Problem, render};
 use crate::request::RequestContext;
@@ -95,6 +96,9 @@ fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(access_requests::people))
         .routes(routes!(events::events))
         .routes(routes!(admin::users, admin::create_user))
+        .routes(routes!(certificates::list))
+        .routes(routes!(certificates::renew))
+        .routes(routes!(certificates::revoke))
 }
 
 /// Returns the public routes.

@@ -18,6 +18,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::certificates::Gateway;
 use crate::error::describe;
 use crate::live::Live;
 use crate::metrics::Metrics;
@@ -234,9 +235,11 @@ async fn assemble(
     .await?;
     let metrics = Metrics::register(&registry)?;
     let socket = site.orchestrator_socket();
+    let gateway_socket = site.gateway_control_socket();
     Ok(AppState::new(Parts {
         accounts: Accounts::new(store.clone(), &auth, Arc::clone(&clock))?,
         orchestrator: Orchestrator::new(Client::new("orchestrator", socket, peers.token)),
+        gateway: Gateway::new(Client::new("gateway", gateway_socket, None)),
         live: Live::new(),
         // It was asked a moment ago.
         is_store_up: AtomicBool::new(true),

@@ -14,6 +14,7 @@ use kalpana_store::Store;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::certificates::Gateway;
 use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::orchestrator::Orchestrator;
@@ -47,6 +48,8 @@ pub(crate) struct Parts {
     pub(crate) sharing: Sharing,
     /// Who may change workspaces.
     pub(crate) orchestrator: Orchestrator,
+    /// Who has the certificates.
+    pub(crate) gateway: Gateway,
     /// What changes while people look.
     pub(crate) live: Arc<Live>,
     /// How many may look at once.

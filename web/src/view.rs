@@ -2,6 +2,7 @@
 //! neither changes the other by accident.
 
 mod account;
+pub(crate) mod certificates;
 mod sharing;
 mod site;
 mod workspace;

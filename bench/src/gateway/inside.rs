@@ -75,7 +75,7 @@ fn judgement(options: &Options) -> anyhow::Result<Vec<Figure>> {
     std::fs::create_dir_all(site.gateway_dir())?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let registry = Registry::new();
-    let certs = Certs::open(&site, &config.certs, &registry, Arc::clone(&clock))?;
+    let certs = Certs::open(&site, &config.certs, false, &registry, Arc::clone(&clock))?;
     let metrics = Metrics::register(&registry)?;
     let live = Arc::new(Live::default());
     let routes = Routes::new(site.clone(), Arc::clone(&live), metrics.clone());

@@ -191,7 +191,10 @@ impl Started {
 
     async fn gateway(self) -> anyhow::Result<()> {
         let dependencies = kalpana_gateway::Dependencies {
-            peers: kalpana_gateway::GatewayPeers { token: token() },
+            peers: kalpana_gateway::GatewayPeers {
+                token: token(),
+                control_uids: vec![privilege::uid_of(Role::Web), 0],
+            },
             site: self.site,
             config: self.config.gateway,
             certs: self.config.certs,

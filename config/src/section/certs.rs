@@ -36,9 +36,7 @@ pub struct Certs {
 }
 
 /// Where a certificate comes from.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Source {
     /// The site's own authority.
@@ -119,7 +117,11 @@ impl Certs {
             let has_both = own.certificate_file.is_some() && own.key_file.is_some();
             let has_none = own.certificate_file.is_none() && own.key_file.is_none();
             problems.require(
-                if own.source == Source::Files { has_both } else { has_none },
+                if own.source == Source::Files {
+                    has_both
+                } else {
+                    has_none
+                },
                 "domains",
                 "certificate_file and key_file are for source = \"files\", which needs both",
             );

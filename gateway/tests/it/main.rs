@@ -13,6 +13,7 @@ mod autobahn;
 mod backend;
 mod bodies;
 mod bridge;
+mod certificates;
 mod client;
 mod cookies;
 mod crowds;

@@ -1,5 +1,6 @@
 //! A gateway with everything around it, torn down when dropped.
 
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -78,6 +79,9 @@ pub(crate) struct Options {
     pub(crate) session_feed: bool,
     pub(crate) sharing_maximum: Option<&'static str>,
     pub(crate) configure: fn(&mut Config),
+    /// Where certificates come from, and where it listens for TLS and plainly: an authority must
+    /// know beforehand.
+    pub(crate) certs: Option<(kalpana_config::Certs, SocketAddr, SocketAddr)>,
 }
 
 impl Default for Options {
@@ -87,6 +91,7 @@ impl Default for Options {
             session_feed: true,
             sharing_maximum: Some("public"),
             configure: |_| (),
+            certs: None,
         }
     }
 }
@@ -130,6 +135,11 @@ impl World {
         config.gateway.listen = "127.0.0.1:0".parse().unwrap();
         config.gateway.listen_http = Some("127.0.0.1:0".parse().unwrap());
         config.gateway.drain_timeout = Span::seconds(1);
+        if let Some((certs, tls, plain)) = options.certs {
+            config.certs = certs;
+            config.gateway.listen = tls;
+            config.gateway.listen_http = Some(plain);
+        }
         (options.configure)(&mut config);
         let site = Site::resolve(&config, false, None).unwrap();
         std::fs::create_dir_all(&site.run_dir).unwrap();
@@ -414,6 +424,7 @@ impl Around<'_> {
             certs: self.config.certs.clone(),
             peers: GatewayPeers {
                 token: Some(self.token.clone()),
+                control_uids: Vec::new(),
             },
             registry: registry.clone(),
             clock: Arc::clone(self.clock) as _,

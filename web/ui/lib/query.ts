@@ -15,6 +15,7 @@ export const keys = {
   tokens: ["tokens"] as const,
   places: ["places"] as const,
   users: ["admin", "users"] as const,
+  certificates: ["admin", "certificates"] as const,
 };
 
 /** Leads to sign-in when an answer says that nobody is signed in, wherever it was asked. */

@@ -2,6 +2,7 @@
 
 import { TriangleAlert } from "lucide-react";
 
+import { CertificateList } from "@/components/admin/certificate-list";
 import { CreateUserDialog } from "@/components/admin/create-user-dialog";
 import { ErrorState } from "@/components/common/error-state";
 import { Section } from "@/components/common/section";
@@ -30,6 +31,9 @@ export function Admin() {
               <Notices />
               <Section title="People" text="Everybody who can sign in." action={<CreateUserDialog />}>
                 <UserList self={user} />
+              </Section>
+              <Section title="Certificates" text="What browsers are shown, and when it is replaced.">
+                <CertificateList />
               </Section>
               <Installation />
             </>

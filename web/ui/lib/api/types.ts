@@ -18,6 +18,7 @@ export type SizeOption = Site["sizes"][number];
 export type ApiToken = Schemas["Token"];
 export type CreatedToken = Schemas["CreatedToken"];
 export type Place = Schemas["Place"];
+export type Certificate = Schemas["Certificate"];
 export type Scope = ApiToken["scopes"][number];
 export type LogLine = Schemas["LogLine"];
 export type Sharing = Schemas["Sharing"];

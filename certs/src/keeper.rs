@@ -1,0 +1,555 @@
+//! The task that does what is due: reads changed files, signs, orders, renews.
+
+use std::fs::File;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use kalpana_domain::Timestamp;
+use kalpana_protocol::certificates::{Certificate, Problem};
+use rustix::fs::{FlockOperation, flock};
+use tokio_util::sync::CancellationToken;
+
+use crate::acme::problem::Failure;
+use crate::book::{self, Entry, Memory, Task};
+use crate::error::Error;
+use crate::files::Files;
+use crate::local::LocalAuthority;
+use crate::plan::{self, Origin, Wanted};
+use crate::renewal;
+use crate::served::Served;
+use crate::vault::Kind;
+use crate::{Certs, Issuing};
+
+/// How often it is looked whether something is due, at least.
+const CHECK_EVERY: Duration = Duration::from_secs(60);
+
+/// Orders that run at the same time.
+const PARALLEL: usize = 16;
+
+/// Tells whether a single host still exists. One that does not is not renewed.
+pub type Exists<'a> = &'a (dyn Fn(&str) -> bool + Send + Sync);
+
+impl Certs {
+    /// Replaces certificates that are due, and orders those that are wanted, until `shutdown`. What
+    /// fails is tried again; until then the old certificate is served.
+    pub async fn keep(&self, exists: Exists<'_>, shutdown: CancellationToken) {
+        let mut running = FuturesUnordered::new();
+        let mut checks = tokio::time::interval(CHECK_EVERY);
+        checks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            self.refresh();
+            if self.may_issue() {
+                for (id, task) in self.due(PARALLEL.saturating_sub(running.len()), exists) {
+                    running.push(self.work(id, task));
+                }
+            }
+            tokio::select! {
+                () = shutdown.cancelled() => break,
+                Some(()) = running.next() => {}
+                _ = checks.tick() => {}
+                () = self.wake.notified() => {}
+            }
+        }
+        // What runs is written down, and goes on in the process that comes next.
+        drop(running);
+        if let Some(issuing) = &self.issuing {
+            *issuing.lock.lock().expect("no holder panics") = None;
+        }
+    }
+
+    /// Looks again at once whether something is due.
+    pub fn look(&self) {
+        self.wake.notify_one();
+    }
+
+    /// Reads files that changed, and has the local authority sign what is due. What fails is shown
+    /// in [`Certs::list`]; the old certificate is served on.
+    pub fn refresh(&self) {
+        let now = self.clock.now();
+        for (id, files) in &self.files {
+            let fresh = files.load_if_changed(now);
+            self.replaced(id, fresh, now, Files::NEXT_STEP);
+        }
+        let local = self.book().values().find_map(|entry| {
+            let is_local = entry.wanted.origin == Origin::Local;
+            let served = entry.served.as_ref().filter(|_| is_local)?;
+            (served.due_at() <= now).then(|| entry.wanted.id.clone())
+        });
+        if let (Some(id), Some(authority)) = (local, &self.local) {
+            let fresh = authority.obtain(now).map(Some);
+            self.replaced(&id, fresh, now, LocalAuthority::NEXT_STEP);
+        }
+    }
+
+    /// Takes in what came of a look at files.
+    fn replaced(
+        &self,
+        id: &str,
+        fresh: Result<Option<Served>, Error>,
+        now: Timestamp,
+        next_step: &str,
+    ) {
+        match fresh {
+            Ok(None) => {
+                // What was wrong is right again, and as it was before.
+                if let Some(entry) = self.book().get_mut(id) {
+                    entry.memory.problem = None;
+                }
+            }
+            Ok(Some(served)) => {
+                tracing::info!(
+                    certificate = id,
+                    "now serving a certificate for {id} that expires at {}",
+                    served.not_after
+                );
+                let served = Arc::new(served);
+                if let Some(entry) = self.book().get_mut(id) {
+                    entry.succeeded(Arc::clone(&served));
+                }
+                self.resolver.put(id, served);
+                self.show();
+            }
+            Err(error) => {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "could not replace the certificate for {id}, serving the old one: {error}"
+                );
+                let mut failure = Failure::storage(&error);
+                failure.code = error.code();
+                failure.message = error.to_string();
+                next_step.clone_into(&mut failure.next_step);
+                if let Some(entry) = self.book().get_mut(id) {
+                    entry.failed(&failure, now);
+                    entry.memory.problem =
+                        Some(book::problem(&failure, now, entry.memory.failures, None));
+                }
+            }
+        }
+    }
+
+    /// Tells whether this process orders; another one of the same directory may.
+    fn may_issue(&self) -> bool {
+        let Some(issuing) = &self.issuing else {
+            return false;
+        };
+        let mut lock = issuing.lock.lock().expect("no holder panics");
+        if lock.is_none() {
+            let path = issuing.vault.lock_path();
+            let opened = File::options().create(true).append(true).open(&path);
+            *lock = opened
+                .ok()
+                .filter(|file| flock(file, FlockOperation::NonBlockingLockExclusive).is_ok());
+        }
+        lock.is_some()
+    }
+
+    /// Returns what is due, at most `room` of it, and notes that it runs.
+    fn due(&self, room: usize, exists: Exists<'_>) -> Vec<(String, Task)> {
+        let now = self.clock.now();
+        let gone: Vec<String> = self
+            .book()
+            .values()
+            .filter(|entry| entry.is_on_demand && entry.task(now) == Some(Task::Issue))
+            .filter(|entry| !exists(&entry.wanted.id))
+            .map(|entry| entry.wanted.id.clone())
+            .collect();
+        for id in gone {
+            self.forget(&id);
+        }
+        let mut book = self.book();
+        let mut due: Vec<&mut Entry> = book
+            .values_mut()
+            .filter(|entry| entry.task(now).is_some())
+            .collect();
+        // The site's own come first, and what is missing before what is to be replaced.
+        due.sort_by_key(|entry| (entry.is_on_demand, entry.served.is_some()));
+        due.into_iter()
+            .take(room)
+            .filter_map(|entry| {
+                let task = entry.task(now)?;
+                entry.is_running = true;
+                Some((entry.wanted.id.clone(), task))
+            })
+            .collect()
+    }
+
+    /// Forgets the certificate of a host that is gone.
+    fn forget(&self, id: &str) {
+        self.book().remove(id);
+        self.resolver.take(id);
+        if let Some(issuing) = &self.issuing
+            && let Err(error) = issuing.vault.forget(id)
+        {
+            tracing::warn!(%error, "could not remove the certificate for {id}: {error}");
+        }
+        self.announce();
+    }
+
+    async fn work(&self, id: String, task: Task) {
+        let Some(issuing) = &self.issuing else { return };
+        match task {
+            Task::Issue => self.issue_one(issuing, &id).await,
+            Task::AskWindow => self.ask_window(issuing, &id).await,
+        }
+    }
+
+    async fn issue_one(&self, issuing: &Issuing, id: &str) {
+        let Some((wanted, old, failures)) = self.book().get(id).map(|entry| {
+            let old = entry.served.clone();
+            (entry.wanted.clone(), old, entry.memory.failures)
+        }) else {
+            return;
+        };
+        let note = |step| {
+            if let Some(entry) = self.book().get_mut(id) {
+                entry.step = Some(step);
+            }
+            if let Some(observer) = &self.observer {
+                observer(id, step);
+            }
+        };
+        let replaces = old.as_ref().map(|old| old.leaf());
+        let issued = issuing.acme.issue(&wanted, replaces, failures, &note).await;
+        let now = self.clock.now();
+        match issued {
+            Ok(served) => {
+                let served = Arc::new(served);
+                tracing::info!(
+                    certificate = id,
+                    "now serving a certificate for {id} by {} that expires at {}",
+                    served.issuer,
+                    served.not_after
+                );
+                self.metrics.ordered("issued");
+                self.resolver.put(id, Arc::clone(&served));
+                self.settle(issuing, id, |entry| entry.succeeded(served));
+                self.end_stand_in();
+            }
+            Err(failure) => {
+                self.metrics.ordered(failure.code);
+                self.settle(issuing, id, |entry| entry.failed(&failure, now));
+                self.report(id, old.as_deref(), &failure, now);
+            }
+        }
+        self.show();
+        self.announce();
+    }
+
+    /// Says that there is no new certificate, the louder the less time is left.
+    fn report(&self, id: &str, old: Option<&Served>, failure: &Failure, now: Timestamp) {
+        let Failure {
+            code,
+            message,
+            next_step,
+            ..
+        } = failure;
+        let alert = old.and_then(|old| {
+            renewal::alert(old.not_before, old.not_after, now).map(|_| old.not_after)
+        });
+        match (alert, old) {
+            (Some(end), _) => tracing::error!(
+                certificate = id,
+                code,
+                "could not renew the certificate for {id}, which ends at {end}: {message}. {next_step}"
+            ),
+            (None, Some(_)) => tracing::warn!(
+                certificate = id,
+                code,
+                "could not renew the certificate for {id} yet: {message}. {next_step}"
+            ),
+            (None, None) => tracing::error!(
+                certificate = id,
+                code,
+                "could not get a certificate for {id}: {message}. {next_step}"
+            ),
+        }
+    }
+
+    async fn ask_window(&self, issuing: &Issuing, id: &str) {
+        let served = self.book().get(id).and_then(|entry| entry.served.clone());
+        let Some(served) = served else { return };
+        let answer = issuing.acme.window(served.leaf()).await;
+        let tomorrow = self.clock.now().as_second() + 86_400;
+        let tomorrow = Timestamp::from_second(tomorrow).unwrap_or(Timestamp::MAX);
+        self.settle(issuing, id, |entry| {
+            entry.is_running = false;
+            match answer {
+                Some((window, again)) => {
+                    entry.memory.window = Some(window);
+                    entry.memory.ask_again = Some(again);
+                }
+                None => entry.memory.ask_again = Some(tomorrow),
+            }
+        });
+        self.show();
+    }
+
+    /// Changes an entry, and writes down what is to be remembered of it.
+    fn settle(&self, issuing: &Issuing, id: &str, change: impl FnOnce(&mut Entry)) {
+        let memory: Option<Memory> = self.book().get_mut(id).map(|entry| {
+            change(entry);
+            entry.memory.clone()
+        });
+        let Some(memory) = memory else { return };
+        if let Err(error) = issuing.vault.write(Kind::State, id, &memory) {
+            tracing::error!(%error, "could not write down how the certificate for {id} is: {error}");
+        }
+    }
+
+    /// Ends the stand-in once every certificate of the site is there.
+    fn end_stand_in(&self) {
+        let is_whole = self
+            .book()
+            .values()
+            .all(|entry| entry.is_on_demand || entry.served.is_some());
+        if is_whole {
+            self.resolver.stand_in(None);
+        }
+    }
+
+    fn announce(&self) {
+        self.ended.send_modify(|count| *count += 1);
+    }
+
+    /// Shows in metrics how everything is.
+    pub(crate) fn show(&self) {
+        self.metrics.show(&self.book(), self.clock.now());
+    }
+}
+
+/// What people and visitors ask for.
+impl Certs {
+    /// Tells whether hosts have certificates of their own, and this one has none yet.
+    pub fn lacks(&self, host: &str) -> bool {
+        self.is_on_demand() && !self.resolver.names(host)
+    }
+
+    /// Tells whether hosts have certificates of their own.
+    pub fn is_on_demand(&self) -> bool {
+        let issuing = self.issuing.as_ref();
+        issuing.is_some_and(|issuing| issuing.is_on_demand)
+    }
+
+    /// Tells whether a certificate for `host` was asked for before.
+    pub fn knows(&self, host: &str) -> bool {
+        self.book().contains_key(host)
+    }
+
+    /// Returns how many single hosts that `fit` have certificates, or want them.
+    pub fn count_single_hosts(&self, fit: &dyn Fn(&str) -> bool) -> usize {
+        let book = self.book();
+        let single = book.values().filter(|entry| entry.is_on_demand);
+        single.filter(|entry| fit(&entry.wanted.id)).count()
+    }
+
+    /// Waits for the certificate of a single host that exists, and is ordered if nobody has; `false`
+    /// when it cannot be had now. `host` is in lower case. May be dropped at any time: the order
+    /// goes on.
+    ///
+    /// A host that failed lately is not tried again before its time, nor is one that is beyond the
+    /// week's budget.
+    pub async fn want(&self, host: &str) -> bool {
+        let mut ended = self.ended.subscribe();
+        if !self.ask_for_host(host) {
+            return self.resolver.names(host);
+        }
+        self.wake.notify_one();
+        loop {
+            match self.book().get(host) {
+                Some(entry) if entry.served.is_some() => return true,
+                Some(entry) if entry.memory.problem.is_none() => {}
+                _ => return false,
+            }
+            if ended.changed().await.is_err() {
+                return false;
+            }
+        }
+    }
+
+    /// Enters a host; `false` when there is nothing to wait for.
+    fn ask_for_host(&self, host: &str) -> bool {
+        let Some(issuing) = self.issuing.as_ref().filter(|issuing| issuing.is_on_demand) else {
+            return false;
+        };
+        let now = self.clock.now();
+        let mut book = self.book();
+        if let Some(entry) = book.get(host) {
+            let is_due = entry.issue_at().is_some_and(|at| at <= now);
+            return entry.served.is_none() && (entry.is_running || is_due);
+        }
+        match issuing.budget().spend(&issuing.vault, now) {
+            Ok(Ok(())) => {}
+            Ok(Err(free)) => {
+                self.metrics.ordered("over_budget");
+                tracing::warn!(
+                    host,
+                    "no certificate for {host}: the week's budget is spent; the next can be \
+                     ordered at {free}"
+                );
+                return false;
+            }
+            Err(error) => {
+                tracing::error!(%error, "no certificate for {host}: {error}");
+                return false;
+            }
+        }
+        let mut entry = self.remembered(Wanted::new(vec![host.to_owned()], Origin::Acme));
+        entry.is_on_demand = true;
+        // One that failed before a restart is not tried sooner for it.
+        let is_due = entry.issue_at().is_some_and(|at| at <= now);
+        book.insert(host.to_owned(), entry);
+        is_due
+    }
+
+    /// Orders a new certificate for `id` now, whenever it would be due, and waits for it.
+    ///
+    /// # Errors
+    /// [`Problem`]: it is unknown, brought by an operator, or could not be had.
+    pub async fn renew(&self, id: &str) -> Result<Certificate, Problem> {
+        let now = self.clock.now();
+        if self.issuing.is_some() && !self.may_issue() {
+            return Err(refused(
+                "certificate_elsewhere",
+                "another process of this site orders certificates".to_owned(),
+                "Ask that one; during an upgrade, try again in a moment.",
+                now,
+            ));
+        }
+        let mut ended = self.ended.subscribe();
+        let before = {
+            let mut book = self.book();
+            let entry = book.get_mut(id).ok_or_else(|| unknown(id, now))?;
+            match entry.wanted.origin {
+                Origin::Acme => {}
+                Origin::Files { .. } => {
+                    return Err(refused(
+                        "certificate_from_files",
+                        format!("the certificate for {id} comes from files"),
+                        "Replace the files; they are read again within a minute.",
+                        now,
+                    ));
+                }
+                Origin::Local => {
+                    return Err(refused(
+                        "certificate_local",
+                        format!("the certificate for {id} is signed by the site's own authority"),
+                        "Nothing needs to be done: it is replaced by itself.",
+                        now,
+                    ));
+                }
+            }
+            entry.is_asked_for = true;
+            entry.attempts
+        };
+        self.wake.notify_one();
+        loop {
+            {
+                let book = self.book();
+                let entry = book.get(id).ok_or_else(|| unknown(id, now))?;
+                if entry.attempts > before {
+                    return match &entry.memory.problem {
+                        None => Ok(entry.show(self.clock.now())),
+                        Some(problem) => Err(problem.clone()),
+                    };
+                }
+            }
+            if ended.changed().await.is_err() {
+                return Err(unknown(id, now));
+            }
+        }
+    }
+
+    /// Orders a certificate for a host of the site that has none, and waits for it.
+    ///
+    /// # Errors
+    /// [`Problem`], as of [`Certs::renew`].
+    pub async fn issue(&self, host: &str) -> Result<Certificate, Problem> {
+        let now = self.clock.now();
+        let id = plan::id_of(host);
+        if self.book().contains_key(&id) {
+            return self.renew(&id).await;
+        }
+        if !self.lacks(host) {
+            return Err(refused(
+                "certificate_covered",
+                format!("{host} is named by a certificate that is there"),
+                "`kalpana certs list` shows them; `kalpana certs renew` replaces one.",
+                now,
+            ));
+        }
+        let has_it = self.want(host).await;
+        let book = self.book();
+        match book.get(&id) {
+            Some(entry) if has_it => Ok(entry.show(self.clock.now())),
+            Some(Entry {
+                memory:
+                    Memory {
+                        problem: Some(problem),
+                        ..
+                    },
+                ..
+            }) => Err(problem.clone()),
+            _ => Err(refused(
+                "certificate_budget",
+                "no more certificates may be ordered for single hosts this week".to_owned(),
+                "Wait, prove a wildcard by DNS (certs.acme.dns), or raise \
+                 certs.acme.on_demand_per_week if the authority allows more.",
+                now,
+            )),
+        }
+    }
+
+    /// Has the authority declare a certificate void, and orders another with another key. The old
+    /// one is served until that is there.
+    ///
+    /// # Errors
+    /// [`Problem`]: it is unknown, not of an authority, or the authority refused.
+    pub async fn revoke(&self, id: &str) -> Result<Certificate, Problem> {
+        let now = self.clock.now();
+        let found = self.book().get(id).map(|entry| {
+            let is_issued = entry.wanted.origin == Origin::Acme;
+            entry.served.clone().filter(|_| is_issued)
+        });
+        let (Some(served), Some(issuing)) = (found.ok_or_else(|| unknown(id, now))?, &self.issuing)
+        else {
+            return Err(refused(
+                "certificate_not_issued",
+                format!("no authority has issued the certificate for {id}"),
+                "There is nothing to revoke.",
+                now,
+            ));
+        };
+        let revoked = issuing.acme.revoke(served.leaf()).await;
+        revoked.map_err(|failure| book::problem(&failure, now, 1, None))?;
+        tracing::warn!(
+            certificate = id,
+            serial = served.serial,
+            "revoked the certificate for {id} with serial number {}",
+            served.serial
+        );
+        self.settle(issuing, id, |entry| entry.memory.is_revoked = true);
+        self.renew(id).await
+    }
+}
+
+fn unknown(id: &str, now: Timestamp) -> Problem {
+    refused(
+        "certificate_unknown",
+        format!("there is no certificate called {id}"),
+        "`kalpana certs list` shows them.",
+        now,
+    )
+}
+
+fn refused(code: &str, message: String, next_step: &str, at: Timestamp) -> Problem {
+    Problem {
+        code: code.to_owned(),
+        message,
+        next_step: next_step.to_owned(),
+        at,
+        failures: 1,
+        retry_at: None,
+    }
+}

@@ -1,0 +1,201 @@
+//! A site, an authority, and what answers it at ports 80 and 443.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kalpana_certs::{Answers, Certs, Observer, Resolver};
+use kalpana_config::{Config, Site};
+use kalpana_domain::clock::{Clock, ManualClock, SystemClock};
+use kalpana_protocol::certificates::Certificate;
+use kalpana_test_acme::{ChallengeServer, Pebble, PebbleOptions};
+use prometheus::Registry;
+use rustls::ServerConfig;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+/// How long something may take that takes a second or two.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// An authority, and the two ports at which it looks for proofs.
+pub(crate) struct Authority {
+    pub(crate) pebble: Pebble,
+    pub(crate) dns: ChallengeServer,
+    pub(crate) http: SocketAddr,
+    pub(crate) tls: SocketAddr,
+}
+
+impl Authority {
+    /// Starts one.
+    pub(crate) async fn start(change: impl FnOnce(&mut PebbleOptions)) -> Self {
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let dns = ChallengeServer::start().await.expect("a name server");
+        let (http, tls) = (free_port(), free_port());
+        let mut options = PebbleOptions {
+            http_port: http.port(),
+            tls_port: tls.port(),
+            ..PebbleOptions::default()
+        };
+        change(&mut options);
+        let pebble = Pebble::start(&dns, options).await.expect("an authority");
+        Self {
+            pebble,
+            dns,
+            http,
+            tls,
+        }
+    }
+
+    /// Settings that order from here, for `example.test`, with `more` at the end.
+    pub(crate) fn settings(&self, more: &str) -> String {
+        format!(
+            "[server]\ndomain = \"example.test\"\n\
+             [certs]\nsource = \"acme\"\n\
+             [certs.acme]\ndirectory = \"{}\"\nroot_file = \"{}\"\nagree_to_terms = true\n{more}",
+            self.pebble.directory_url(),
+            self.pebble.root_file().display(),
+        )
+    }
+}
+
+fn free_port() -> SocketAddr {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.local_addr().expect("an address")
+}
+
+/// A running site.
+pub(crate) struct Running {
+    pub(crate) certs: Arc<Certs>,
+    pub(crate) clock: Arc<ManualClock>,
+    _stop: DropGuard,
+}
+
+/// Starts the certificates of a site in `directory`, and answers at the authority's two ports.
+pub(crate) async fn run(
+    directory: &Path,
+    authority: (SocketAddr, SocketAddr),
+    settings: &str,
+    observer: Option<Observer>,
+) -> Running {
+    let mut config: Config = toml::from_str(settings).expect("settings");
+    config.server.data_dir = Some(directory.to_owned());
+    let site = Site::resolve(&config, false, None).expect("resolved");
+    let clock = Arc::new(ManualClock::new(SystemClock.now()));
+    let registry = Registry::new();
+    let time = Arc::clone(&clock) as Arc<dyn Clock>;
+    let mut certs = Certs::open(&site, &config.certs, true, &registry, time).expect("opened");
+    if let Some(observer) = observer {
+        certs = certs.observed_by(observer);
+    }
+    let certs = Arc::new(certs);
+    let stop = CancellationToken::new();
+    let (http, tls) = authority;
+    spawn_http(http, certs.answers(), stop.clone()).await;
+    spawn_tls(tls, certs.resolver(), stop.clone()).await;
+    let (keeper, until) = (Arc::clone(&certs), stop.clone());
+    tokio::spawn(async move { keeper.keep(&|_| true, until).await });
+    Running {
+        certs,
+        clock,
+        _stop: stop.drop_guard(),
+    }
+}
+
+impl Running {
+    /// Waits until the certificate `id` is as it should be.
+    pub(crate) async fn until(
+        &self,
+        id: &str,
+        is_right: impl Fn(&Certificate) -> bool,
+    ) -> Certificate {
+        let look = async {
+            loop {
+                let found = self.find(id).filter(|found| is_right(found));
+                if let Some(found) = found {
+                    return found;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        match tokio::time::timeout(PATIENCE, look).await {
+            Ok(found) => found,
+            Err(_) => panic!("{id} stays {:#?}", self.find(id)),
+        }
+    }
+
+    pub(crate) fn find(&self, id: &str) -> Option<Certificate> {
+        let all = self.certs.list().certificates;
+        all.into_iter().find(|certificate| certificate.id == id)
+    }
+
+    /// Moves the clock, and has it looked at.
+    pub(crate) fn advance(&self, days: i64) {
+        self.clock
+            .advance(jiff::SignedDuration::from_hours(days * 24));
+        self.certs.look();
+    }
+}
+
+/// Binds a port that the site before may still be letting go.
+async fn bind(address: SocketAddr) -> TcpListener {
+    let bind = async {
+        loop {
+            match TcpListener::bind(address).await {
+                Ok(listener) => return listener,
+                Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+            }
+        }
+    };
+    let bound = tokio::time::timeout(PATIENCE, bind).await;
+    bound.expect("the port is free soon")
+}
+
+async fn spawn_http(address: SocketAddr, answers: Arc<Answers>, stop: CancellationToken) {
+    let listener = bind(address).await;
+    let serve = async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut head = vec![0; 4096];
+            let length = stream.read(&mut head).await.unwrap_or(0);
+            let head = String::from_utf8_lossy(&head[..length]).into_owned();
+            let token = head
+                .split_whitespace()
+                .nth(1)
+                .and_then(|path| path.strip_prefix("/.well-known/acme-challenge/"));
+            let text = token.and_then(|token| answers.http(token));
+            let (status, text) = text.map_or(("404 Not Found", String::new()), |it| ("200 OK", it));
+            let answer = format!(
+                "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{text}",
+                text.len()
+            );
+            let _ = stream.write_all(answer.as_bytes()).await;
+        }
+    };
+    tokio::spawn(async move {
+        tokio::select! { () = stop.cancelled() => {} () = serve => {} }
+    });
+}
+
+async fn spawn_tls(address: SocketAddr, resolver: Arc<Resolver>, stop: CancellationToken) {
+    let listener = bind(address).await;
+    let mut config = ServerConfig::builder()
+        .with_no_client_auth()
+        .with_cert_resolver(resolver);
+    config.alpn_protocols = vec![b"http/1.1".to_vec(), b"acme-tls/1".to_vec()];
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let serve = async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let acceptor = acceptor.clone();
+            tokio::spawn(async move {
+                if let Ok(mut stream) = acceptor.accept(stream).await {
+                    let _ = stream.shutdown().await;
+                }
+            });
+        }
+    };
+    tokio::spawn(async move {
+        tokio::select! { () = stop.cancelled() => {} () = serve => {} }
+    });
+}

@@ -1,0 +1,92 @@
+//! The control socket: what `web` and the operator's command line ask of the gateway.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{Path as Segments, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use kalpana_certs::Certs;
+use kalpana_link::{Listener, PeerPolicy, server};
+use kalpana_protocol::certificates::{Certificate, Certificates, Issue, Problem};
+use tokio_util::sync::CancellationToken;
+
+/// Mode of the socket: for our user and the group of the run directory.
+const MODE: u32 = 0o660;
+
+/// How often a socket that is not free yet is tried again: the process before has it until it has
+/// handed over.
+const FREE_CHECK: Duration = Duration::from_millis(100);
+
+/// Most bytes that are asked with.
+const BODY_LIMIT: usize = 64 << 10;
+
+/// Serves the control socket until `shutdown`.
+pub async fn serve(
+    path: &Path,
+    policy: PeerPolicy,
+    certs: Arc<Certs>,
+    shutdown: CancellationToken,
+) {
+    let mut has_failed = false;
+    let listener = loop {
+        match Listener::bind(path, MODE, policy.clone()) {
+            Ok(listener) => break listener,
+            Err(error) => {
+                if !std::mem::replace(&mut has_failed, true) {
+                    tracing::debug!(%error, "the control socket is not free yet: {error}");
+                }
+            }
+        }
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            () = tokio::time::sleep(FREE_CHECK) => {}
+        }
+    };
+    server::serve(listener, router(certs), shutdown).await;
+}
+
+fn router(certs: Arc<Certs>) -> Router {
+    Router::new()
+        .route("/v1/certificates", get(list).post(issue))
+        .route("/v1/certificates/{id}/renew", post(renew))
+        .route("/v1/certificates/{id}/revoke", post(revoke))
+        .layer(axum::extract::DefaultBodyLimit::max(BODY_LIMIT))
+        .with_state(certs)
+}
+
+async fn list(State(certs): State<Arc<Certs>>) -> Json<Certificates> {
+    Json(certs.list())
+}
+
+async fn issue(State(certs): State<Arc<Certs>>, Json(asked): Json<Issue>) -> Response {
+    answer(certs.issue(&asked.name.to_ascii_lowercase()).await)
+}
+
+async fn renew(State(certs): State<Arc<Certs>>, Segments(id): Segments<String>) -> Response {
+    answer(certs.renew(&id).await)
+}
+
+async fn revoke(State(certs): State<Arc<Certs>>, Segments(id): Segments<String>) -> Response {
+    answer(certs.revoke(&id).await)
+}
+
+fn answer(result: Result<Certificate, Problem>) -> Response {
+    match result {
+        Ok(certificate) => Json(certificate).into_response(),
+        Err(problem) => (status(&problem.code), Json(problem)).into_response(),
+    }
+}
+
+/// What is wrong with what was asked is the caller's; what the authority did is not.
+fn status(code: &str) -> StatusCode {
+    match code {
+        "certificate_unknown" => StatusCode::NOT_FOUND,
+        "certificate_budget" => StatusCode::TOO_MANY_REQUESTS,
+        code if code.starts_with("certificate_") => StatusCode::CONFLICT,
+        _ => StatusCode::BAD_GATEWAY,
+    }
+}

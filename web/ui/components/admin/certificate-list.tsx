@@ -1,0 +1,203 @@
+"use client";
+
+import { useState } from "react";
+import { toast } from "sonner";
+
+import { ErrorState, FormError } from "@/components/common/error-state";
+import { TimeAgo } from "@/components/common/time-ago";
+import {
+  AlertDialog,
+  AlertDialogCancel,
+  AlertDialogContent,
+  AlertDialogDescription,
+  AlertDialogTitle,
+  AlertDialogTrigger,
+} from "@/components/ui/alert-dialog";
+import { Badge } from "@/components/ui/badge";
+import { Button } from "@/components/ui/button";
+import { Card } from "@/components/ui/card";
+import { DialogFooter, DialogHeader } from "@/components/ui/dialog";
+import { Skeleton } from "@/components/ui/skeleton";
+import { useCertificates, useRenewCertificate, useRevokeCertificate } from "@/hooks/use-certificates";
+import { asApiError } from "@/lib/api/error";
+import type { Certificate } from "@/lib/api/types";
+
+/** Where certificates come from, in words. */
+const SOURCES: Record<string, string> = {
+  local: "the site's own authority",
+  files: "files of the operator",
+  acme: "ordered by ACME",
+};
+
+/** The gateway's certificates: how they are, and what to do about it. */
+export function CertificateList() {
+  const all = useCertificates();
+  if (all.data === undefined) {
+    return all.error === null ? (
+      <Skeleton className="h-24 w-full rounded-xl" />
+    ) : (
+      <ErrorState error={asApiError(all.error)} onRetry={() => void all.refetch()} isRetrying={all.isFetching} />
+    );
+  }
+  const { certificates, on_demand_left: left } = all.data;
+  return (
+    <>
+      <Card className="overflow-hidden">
+        <ul aria-label="Certificates" className="divide-y">
+          {certificates.map((certificate) => (
+            <CertificateRow key={certificate.id} certificate={certificate} />
+          ))}
+        </ul>
+      </Card>
+      {left !== undefined && left !== null && (
+        <p className="mt-3 text-xs leading-5 text-muted-foreground">
+          Each workspace has a certificate of its own here; {left} more can be ordered this week. A wildcard, proven by
+          DNS, would serve them all.
+        </p>
+      )}
+    </>
+  );
+}
+
+function CertificateRow({ certificate }: { certificate: Certificate }) {
+  const { id, names, served, problem, step } = certificate;
+  const heading = `certificate-${id}`;
+  return (
+    <li aria-labelledby={heading} className="px-4 py-3.5 sm:px-5">
+      <div className="flex flex-wrap items-start justify-between gap-x-4 gap-y-3">
+        <div className="min-w-0">
+          <p className="flex flex-wrap items-center gap-x-2.5 gap-y-1">
+            <span id={heading} className="font-mono text-[0.8125rem] leading-6 [overflow-wrap:anywhere]">
+              {names.join(", ")}
+            </span>
+            <StateBadge certificate={certificate} />
+          </p>
+          <p className="mt-0.5 text-xs leading-5 text-muted-foreground">
+            {served !== undefined && served !== null ? (
+              <>
+                {isOver(served.not_after) ? "ended " : "ends "}
+                <TimeAgo at={served.not_after} />
+                {" · by "}
+                <span className="[overflow-wrap:anywhere]">{served.issuer}</span>
+              </>
+            ) : (
+              "none yet; one that browsers do not trust stands in"
+            )}
+            {" · "}
+            {SOURCES[certificate.source] ?? certificate.source}
+            {certificate.next_renewal !== undefined && certificate.next_renewal !== null && (
+              <>
+                {" · next "}
+                <TimeAgo at={certificate.next_renewal} />
+              </>
+            )}
+          </p>
+        </div>
+        {certificate.source === "acme" && (
+          <div className="flex gap-2">
+            <Renew id={id} isBusy={step !== undefined && step !== null} />
+            {served !== undefined && served !== null && <Revoke id={id} />}
+          </div>
+        )}
+      </div>
+      {step !== undefined && step !== null && (
+        <p role="status" className="mt-2 text-xs leading-5">
+          Now: {step} …
+        </p>
+      )}
+      {problem !== undefined && problem !== null && (
+        <div className="mt-2.5 rounded-lg bg-destructive-surface px-3 py-2 text-[0.8125rem] leading-5">
+          <p className="text-pretty [overflow-wrap:anywhere]">{sentence(problem.message)}</p>
+          <p className="mt-1 text-pretty text-muted-foreground">
+            {problem.next_step}
+            {problem.retry_at !== undefined && problem.retry_at !== null && (
+              <>
+                {" It is tried again "}
+                <TimeAgo at={problem.retry_at} />.
+              </>
+            )}
+          </p>
+          <code className="mt-1 block font-mono text-xs text-muted-foreground">
+            {problem.code}
+            {problem.failures > 1 && `, ${String(problem.failures)} in a row`}
+          </code>
+        </div>
+      )}
+    </li>
+  );
+}
+
+function StateBadge({ certificate: { state } }: { certificate: Certificate }) {
+  if (state === "good") return <Badge variant="outline">Good</Badge>;
+  if (state === "failing") return <Badge variant="warning">Renewal failing</Badge>;
+  return <Badge variant="destructive">{state === "expired" ? "Expired" : "Missing"}</Badge>;
+}
+
+function Renew({ id, isBusy }: { id: string; isBusy: boolean }) {
+  const renew = useRenewCertificate();
+  const start = (): void =>
+    renew.mutate(id, {
+      onSuccess: () => toast.success("There is a new certificate", { description: id }),
+      onError: (cause) => {
+        const error = asApiError(cause);
+        if (error.isSignedOut) return;
+        toast.error("There is no new certificate", { description: error.message });
+      },
+    });
+  return (
+    <Button variant="outline" size="sm" aria-label={`Renew ${id}`} onClick={start} isBusy={renew.isPending || isBusy}>
+      Renew now
+    </Button>
+  );
+}
+
+function Revoke({ id }: { id: string }) {
+  const [isOpen, setIsOpen] = useState(false);
+  const revoke = useRevokeCertificate();
+  return (
+    <AlertDialog open={isOpen} onOpenChange={setIsOpen}>
+      <AlertDialogTrigger asChild>
+        <Button variant="outline" size="sm" aria-label={`Revoke ${id}`}>
+          Revoke
+        </Button>
+      </AlertDialogTrigger>
+      <AlertDialogContent>
+        <DialogHeader className="pb-5 sm:pr-6">
+          <AlertDialogTitle>Revoke this certificate?</AlertDialogTitle>
+          <AlertDialogDescription>
+            The authority declares the certificate for {id} void, for good, and another is ordered with another key. Do
+            this if its key may be known to others. Nothing that is open is closed.
+          </AlertDialogDescription>
+          {revoke.error !== null && <FormError error={asApiError(revoke.error)} />}
+        </DialogHeader>
+        <DialogFooter>
+          <AlertDialogCancel asChild>
+            <Button variant="outline">Cancel</Button>
+          </AlertDialogCancel>
+          <Button
+            variant="destructive"
+            isBusy={revoke.isPending}
+            onClick={() =>
+              revoke.mutate(id, {
+                onSuccess: () => {
+                  setIsOpen(false);
+                  toast.success("Revoked, and replaced", { description: id });
+                },
+              })
+            }
+          >
+            Revoke
+          </Button>
+        </DialogFooter>
+      </AlertDialogContent>
+    </AlertDialog>
+  );
+}
+
+function isOver(at: string): boolean {
+  return Date.parse(at) <= Date.now();
+}
+
+function sentence(message: string): string {
+  return `${message.charAt(0).toUpperCase()}${message.slice(1)}.`;
+}
