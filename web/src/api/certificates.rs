@@ -24,7 +24,7 @@ const ID_LIMIT: usize = 255;
 pub(crate) async fn list(
     State(state): State<AppState>,
     context: RequestContext,
-    Administrator(_): Administrator,
+    _by: Administrator,
 ) -> ApiResult<axum::Json<CertificatesView>> {
     let all = state.gateway.certificates(&context).await?;
     Ok(axum::Json(all.into()))
