@@ -34,8 +34,8 @@ impl ChallengeServer {
             arguments.push(format!("-{off}="));
         }
         let log = folder.path().join("log");
-        let process =
-            Process::start("pebble-challtestsrv", &arguments, &[], management, &log).await?;
+        let ports = [dns, management];
+        let process = Process::start("pebble-challtestsrv", &arguments, &[], &ports, &log).await?;
         Ok(Self {
             _folder: folder,
             _process: process,
@@ -87,6 +87,16 @@ impl ChallengeServer {
     pub async fn set_a(&self, name: &str, addresses: &[&str]) -> anyhow::Result<()> {
         let host = format!("{name}.");
         self.tell("add-a", &json!({ "host": host, "addresses": addresses }))
+            .await
+    }
+
+    /// Makes `name` an alias of `target`.
+    ///
+    /// # Errors
+    /// If it does not answer.
+    pub async fn set_cname(&self, name: &str, target: &str) -> anyhow::Result<()> {
+        let (host, target) = (format!("{name}."), format!("{target}."));
+        self.tell("set-cname", &json!({ "host": host, "target": target }))
             .await
     }
 

@@ -124,7 +124,8 @@ impl Pebble {
             format!("-dnsserver={}", self.resolver),
         ];
         let log = folder.join("log");
-        let process = Process::start("pebble", &arguments, &environment, self.port, &log).await?;
+        let ports = [self.port, self.management];
+        let process = Process::start("pebble", &arguments, &environment, &ports, &log).await?;
         self.process = Some(process);
         Ok(())
     }

@@ -22,12 +22,12 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts `program`, and waits until it takes connections at `port` of 127.0.0.1.
+    /// Starts `program`, and waits until it takes connections at all `ports` of 127.0.0.1.
     pub(crate) async fn start(
         program: &str,
         arguments: &[String],
         environment: &[(&str, String)],
-        port: u16,
+        ports: &[u16],
         log: &Path,
     ) -> anyhow::Result<Self> {
         let output = std::fs::File::options()
@@ -49,13 +49,15 @@ impl Process {
             child,
             log: log.to_owned(),
         };
-        let address = SocketAddr::from(([127, 0, 0, 1], port));
         let listens = async {
-            while TcpStream::connect(address).await.is_err() {
-                if let Some(status) = process.child.try_wait()? {
-                    bail!("it ended with {status}");
+            for port in ports {
+                let address = SocketAddr::from(([127, 0, 0, 1], *port));
+                while TcpStream::connect(address).await.is_err() {
+                    if let Some(status) = process.child.try_wait()? {
+                        bail!("it ended with {status}");
+                    }
+                    tokio::time::sleep(Duration::from_millis(10)).await;
                 }
-                tokio::time::sleep(Duration::from_millis(10)).await;
             }
             Ok(())
         };
