@@ -1,153 +1,230 @@
-//! Cloudflare, by its API of version 4.
-
-use std::time::Duration;
+//! Cloudflare's API, version 4.
 
 use async_trait::async_trait;
-use kalpana_config::section::certs::dns::Token;
+use kalpana_config::Secret;
+use kalpana_config::section::certs::dns::Token as Settings;
+use reqwest::{Method, StatusCode};
 use serde::Deserialize;
-use serde_json::json;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use url::Url;
 
-use super::api::{Answer, Api, with_query};
-use super::{DnsError, Provider, TTL, ancestors, secret};
+use super::http::{Answer, Api, Context, MOST_PAGES, zones_of};
+use super::{DnsError, Provider, TTL_SECONDS, secret};
 
-/// Where the API is.
+const PROVIDER: &str = "Cloudflare";
 const URL: &str = "https://api.cloudflare.com/client/v4";
 
-/// The code of "an identical record already exists".
-const IDENTICAL: i64 = 81058;
+/// Codes with which it says that a token is none, is unknown, or may not.
+const KEY_CODES: [i64; 6] = [6003, 6111, 9103, 9106, 9109, 10000];
 
-/// Most records of one name that are looked at.
-const PAGE: &str = "100";
+/// "The record already exists" and "an identical record already exists".
+const EXISTS_CODES: [i64; 2] = [81057, 81058];
 
-/// Sets records at Cloudflare.
+/// "Record does not exist."
+const ABSENT_CODE: i64 = 81044;
+
 #[derive(Debug)]
-pub(super) struct Cloudflare {
+pub(crate) struct Cloudflare {
     api: Api,
-    url: String,
-    token: Hidden,
+    token: Secret<String>,
 }
 
-/// A token that does not show.
-pub(super) struct Hidden(pub(super) String);
-
-impl std::fmt::Debug for Hidden {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str("Hidden(…)")
-    }
-}
-
-#[derive(Debug, Deserialize)]
+/// What every answer is wrapped in.
+#[derive(Deserialize)]
 struct Envelope<T> {
     success: bool,
     #[serde(default)]
-    errors: Vec<Complaint>,
+    errors: Vec<Problem>,
     result: Option<T>,
+    result_info: Option<Pages>,
 }
 
-#[derive(Debug, Deserialize)]
-struct Complaint {
+#[derive(Deserialize)]
+struct Problem {
     #[serde(default)]
     code: i64,
     #[serde(default)]
     message: String,
 }
 
-#[derive(Debug, Deserialize)]
-struct Identified {
+#[derive(Deserialize)]
+struct Pages {
+    #[serde(default)]
+    total_pages: u32,
+}
+
+#[derive(Deserialize)]
+struct Zone {
+    id: String,
+    name: String,
+}
+
+#[derive(Deserialize)]
+struct TxtRecord {
     id: String,
     #[serde(default)]
     content: String,
 }
 
 impl Cloudflare {
-    pub(super) fn new(config: &Token, patience: Duration) -> Result<Self, DnsError> {
-        let url = config.url.as_deref().unwrap_or(URL);
+    pub(crate) fn new(settings: &Settings, context: Context) -> Result<Self, DnsError> {
+        let token = secret::read_word(PROVIDER, &settings.token_file)?;
+        let url = settings.url.as_deref().unwrap_or(URL);
         Ok(Self {
-            api: Api::new("Cloudflare", patience)?,
-            url: url.trim_end_matches('/').to_owned(),
-            token: Hidden(secret(&config.token_file)?),
+            api: Api::new(PROVIDER, url, vec![token.clone()], context)?,
+            token,
         })
     }
 
-    /// Returns what an answer is about, or the provider's complaint.
-    fn open<T: serde::de::DeserializeOwned>(
-        &self,
-        name: &str,
-        answer: &Answer,
-    ) -> Result<Result<T, Complaint>, DnsError> {
-        let envelope: Envelope<T> = match self.api.json(answer) {
-            Ok(envelope) => envelope,
-            Err(_) if !answer.status.is_success() => {
-                return Err(self.api.refused(name, answer.status, "no reason given"));
-            }
-            Err(error) => return Err(error),
-        };
-        match envelope.result {
-            Some(result) if envelope.success => Ok(Ok(result)),
-            _ => Ok(Err(envelope.errors.into_iter().next().unwrap_or(
-                Complaint {
-                    code: 0,
-                    message: "no reason given".to_owned(),
-                },
-            ))),
-        }
-    }
-
-    async fn list(
-        &self,
-        name: &str,
-        path: &str,
-        query: &[(&str, &str)],
-    ) -> Result<Vec<Identified>, DnsError> {
-        let url = with_query(&format!("{}{path}", self.url), query);
-        let send = |client: &reqwest::Client| client.get(&url).bearer_auth(&self.token.0);
-        let answer = self.api.send(send).await?;
-        self.open(name, &answer)?
-            .map_err(|complaint| self.api.refused(name, answer.status, &complaint.message))
-    }
-
-    async fn zone(&self, name: &str) -> Result<String, DnsError> {
-        for candidate in ancestors(name) {
-            let zones = self.list(name, "/zones", &[("name", candidate)]).await?;
-            if let Some(zone) = zones.into_iter().next() {
+    async fn zone_of(&self, record: &str) -> Result<String, DnsError> {
+        for name in zones_of(record) {
+            let mut url = self.api.url(&["zones"]);
+            url.query_pairs_mut().append_pair("name", name);
+            let (zones, _) = self.get::<Vec<Zone>>(record, &url).await?;
+            if let Some(zone) = zones.into_iter().find(|zone| zone.name == name) {
                 return Ok(zone.id);
             }
         }
-        Err(self.api.zone_unknown(name))
+        Err(self
+            .api
+            .no_zone(record, "the token sees no zone that it is in"))
+    }
+
+    /// Returns the ids of the records that hold `value`.
+    async fn holding(
+        &self,
+        zone: &str,
+        record: &str,
+        value: &str,
+    ) -> Result<Vec<String>, DnsError> {
+        let mut found = Vec::new();
+        for page in 1..=MOST_PAGES {
+            let mut url = self.api.url(&["zones", zone, "dns_records"]);
+            url.query_pairs_mut()
+                .append_pair("type", "TXT")
+                .append_pair("name", record)
+                .append_pair("per_page", "100")
+                .append_pair("page", &page.to_string());
+            let (records, pages) = self.get::<Vec<TxtRecord>>(record, &url).await?;
+            // It gives a text with its quotes or without, as it was written.
+            let held = records
+                .into_iter()
+                .filter(|record| record.content.trim_matches('"') == value);
+            found.extend(held.map(|record| record.id));
+            if page >= pages {
+                break;
+            }
+        }
+        Ok(found)
+    }
+
+    async fn get<T: DeserializeOwned>(
+        &self,
+        record: &str,
+        url: &Url,
+    ) -> Result<(T, u32), DnsError> {
+        let answer = self.send(record, Method::GET, url, None).await?;
+        let envelope = self.open::<T>(record, &answer)?;
+        let pages = envelope.result_info.map_or(1, |pages| pages.total_pages);
+        match envelope.result {
+            Some(result) if envelope.success => Ok((result, pages)),
+            _ => Err(self.problem(record, answer.status, &envelope.errors)),
+        }
+    }
+
+    async fn send(
+        &self,
+        record: &str,
+        method: Method,
+        url: &Url,
+        body: Option<&Value>,
+    ) -> Result<Answer, DnsError> {
+        let request = || {
+            let request = self
+                .api
+                .client
+                .request(method.clone(), url.clone())
+                .bearer_auth(self.token.expose());
+            Ok(match body {
+                Some(body) => request.json(body),
+                None => request,
+            })
+        };
+        self.api.call(record, request, |_| false).await
+    }
+
+    fn open<T: DeserializeOwned>(
+        &self,
+        record: &str,
+        answer: &Answer,
+    ) -> Result<Envelope<T>, DnsError> {
+        serde_json::from_slice(&answer.body).map_err(|error| match answer.status {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                self.api.key_wrong(record, answer.status.as_str())
+            }
+            status => self.api.garbled(record, &format!("{status}, {error}")),
+        })
+    }
+
+    fn problem(&self, record: &str, status: StatusCode, problems: &[Problem]) -> DnsError {
+        let words: Vec<String> = problems
+            .iter()
+            .map(|problem| format!("{} ({})", problem.message, problem.code))
+            .collect();
+        let words = match words.is_empty() {
+            true => status.to_string(),
+            false => words.join(", "),
+        };
+        let is_key = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
+            || problems
+                .iter()
+                .any(|problem| KEY_CODES.contains(&problem.code));
+        if is_key {
+            self.api.key_wrong(record, &words)
+        } else {
+            self.api.refused(record, &words)
+        }
     }
 }
 
 #[async_trait]
 impl Provider for Cloudflare {
+    fn name(&self) -> &'static str {
+        PROVIDER
+    }
+
     async fn set(&self, name: &str, value: &str) -> Result<(), DnsError> {
-        let zone = self.zone(name).await?;
-        let record = json!({ "type": "TXT", "name": name, "content": value, "ttl": TTL });
-        let send = |client: &reqwest::Client| {
-            let request = client.post(format!("{}/zones/{zone}/dns_records", self.url));
-            request.bearer_auth(&self.token.0).json(&record)
-        };
-        let answer = self.api.send(send).await?;
-        match self.open::<Identified>(name, &answer)? {
-            Ok(_) => Ok(()),
-            Err(complaint) if complaint.code == IDENTICAL => Ok(()),
-            Err(complaint) => Err(self.api.refused(name, answer.status, &complaint.message)),
+        let zone = self.zone_of(name).await?;
+        let url = self.api.url(&["zones", &zone, "dns_records"]);
+        let body = json!({
+            "type": "TXT",
+            "name": name,
+            "content": format!("\"{value}\""),
+            "ttl": TTL_SECONDS,
+        });
+        let answer = self.send(name, Method::POST, &url, Some(&body)).await?;
+        let envelope = self.open::<TxtRecord>(name, &answer)?;
+        let exists = |problem: &Problem| EXISTS_CODES.contains(&problem.code);
+        if envelope.success || envelope.errors.iter().any(exists) {
+            return Ok(());
         }
+        Err(self.problem(name, answer.status, &envelope.errors))
     }
 
     async fn clear(&self, name: &str, value: &str) -> Result<(), DnsError> {
-        let zone = self.zone(name).await?;
-        let path = format!("/zones/{zone}/dns_records");
-        let query = [("type", "TXT"), ("name", name), ("per_page", PAGE)];
-        let records = self.list(name, &path, &query).await?;
-        let ours = |record: &&Identified| record.content.trim_matches('"') == value;
-        for record in records.iter().filter(ours) {
-            let send = |client: &reqwest::Client| {
-                let request = client.delete(format!("{}{path}/{}", self.url, record.id));
-                request.bearer_auth(&self.token.0)
-            };
-            let answer = self.api.send(send).await?;
-            if !answer.status.is_success() && answer.status != http::StatusCode::NOT_FOUND {
-                return Err(self.api.refused(name, answer.status, "it was not deleted"));
+        let zone = self.zone_of(name).await?;
+        for id in self.holding(&zone, name, value).await? {
+            let url = self.api.url(&["zones", &zone, "dns_records", &id]);
+            let answer = self.send(name, Method::DELETE, &url, None).await?;
+            let envelope = self.open::<Value>(name, &answer)?;
+            let is_absent = answer.status == StatusCode::NOT_FOUND
+                || envelope
+                    .errors
+                    .iter()
+                    .any(|problem| problem.code == ABSENT_CODE);
+            if !envelope.success && !is_absent {
+                return Err(self.problem(name, answer.status, &envelope.errors));
             }
         }
         Ok(())

@@ -1,128 +1,175 @@
-//! DigitalOcean, by its API of version 2.
-
-use std::time::Duration;
+//! DigitalOcean's API, version 2.
 
 use async_trait::async_trait;
-use http::StatusCode;
-use kalpana_config::section::certs::dns::Token;
+use kalpana_config::Secret;
+use kalpana_config::section::certs::dns::Token as Settings;
+use reqwest::{Method, StatusCode};
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
+use url::Url;
 
-use super::api::{Api, with_query};
-use super::cloudflare::Hidden;
-use super::{DnsError, Provider, TTL, ancestors, secret};
+use super::http::{Answer, Api, Context, MOST_PAGES, zones_of};
+use super::{DnsError, Provider, TTL_SECONDS, secret};
 
-/// Where the API is.
-const URL: &str = "https://api.digitalocean.com";
+const PROVIDER: &str = "DigitalOcean";
+const URL: &str = "https://api.digitalocean.com/v2";
 
-/// Most records of one name that are looked at.
-const PAGE: &str = "200";
-
-/// Sets records at DigitalOcean.
 #[derive(Debug)]
-pub(super) struct DigitalOcean {
+pub(crate) struct DigitalOcean {
     api: Api,
-    url: String,
-    token: Hidden,
+    token: Secret<String>,
 }
 
-#[derive(Debug, Deserialize)]
-struct Records {
-    domain_records: Vec<Known>,
+#[derive(Deserialize)]
+struct Page {
+    #[serde(default)]
+    domain_records: Vec<TxtRecord>,
+    #[serde(default)]
+    links: Links,
 }
 
-#[derive(Debug, Deserialize)]
-struct Known {
+#[derive(Deserialize, Default)]
+struct Links {
+    #[serde(default)]
+    pages: Pages,
+}
+
+#[derive(Deserialize, Default)]
+struct Pages {
+    next: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct TxtRecord {
     id: u64,
     #[serde(default)]
     data: String,
 }
 
-#[derive(Debug, Deserialize)]
-struct Complaint {
-    #[serde(default)]
+/// The shape of its errors.
+#[derive(Deserialize)]
+struct Problem {
+    id: String,
     message: String,
 }
 
 impl DigitalOcean {
-    pub(super) fn new(config: &Token, patience: Duration) -> Result<Self, DnsError> {
-        let url = config.url.as_deref().unwrap_or(URL);
+    pub(crate) fn new(settings: &Settings, context: Context) -> Result<Self, DnsError> {
+        let token = secret::read_word(PROVIDER, &settings.token_file)?;
+        let url = settings.url.as_deref().unwrap_or(URL);
         Ok(Self {
-            api: Api::new("DigitalOcean", patience)?,
-            url: url.trim_end_matches('/').to_owned(),
-            token: Hidden(secret(&config.token_file)?),
+            api: Api::new(PROVIDER, url, vec![token.clone()], context)?,
+            token,
         })
     }
 
-    async fn call(
-        &self,
-        build: impl Fn(&reqwest::Client) -> reqwest::RequestBuilder + Send + Sync,
-    ) -> Result<super::api::Answer, DnsError> {
-        let send = |client: &reqwest::Client| build(client).bearer_auth(&self.token.0);
-        self.api.send(send).await
-    }
-
-    fn refused(&self, name: &str, answer: &super::api::Answer) -> DnsError {
-        let complaint: Option<Complaint> = serde_json::from_slice(&answer.body).ok();
-        let why = complaint.map(|complaint| complaint.message);
-        self.api
-            .refused(name, answer.status, &why.unwrap_or_default())
-    }
-
-    async fn zone<'name>(&self, name: &'name str) -> Result<&'name str, DnsError> {
-        for candidate in ancestors(name) {
-            let url = format!("{}/v2/domains/{candidate}", self.url);
-            let answer = self.call(|client| client.get(&url)).await?;
+    async fn zone_of<'record>(&self, record: &'record str) -> Result<&'record str, DnsError> {
+        for name in zones_of(record) {
+            let url = self.api.url(&["domains", name]);
+            let answer = self.send(record, Method::GET, &url, None).await?;
             match answer.status {
-                StatusCode::OK => return Ok(candidate),
                 StatusCode::NOT_FOUND => {}
-                _ => return Err(self.refused(name, &answer)),
+                status if status.is_success() => return Ok(name),
+                _ => return Err(self.problem(record, &answer)),
             }
         }
-        Err(self.api.zone_unknown(name))
+        Err(self
+            .api
+            .no_zone(record, "the account has no domain that it is in"))
     }
 
-    async fn records(&self, zone: &str, name: &str) -> Result<Vec<Known>, DnsError> {
-        let url = format!("{}/v2/domains/{zone}/records", self.url);
-        let query = [("type", "TXT"), ("name", name), ("per_page", PAGE)];
-        let url = with_query(&url, &query);
-        let answer = self.call(|client| client.get(&url)).await?;
-        if !answer.status.is_success() {
-            return Err(self.refused(name, &answer));
+    /// Returns the ids of the records that hold `value`.
+    async fn holding(&self, zone: &str, record: &str, value: &str) -> Result<Vec<u64>, DnsError> {
+        let mut found = Vec::new();
+        for page in 1..=MOST_PAGES {
+            let mut url = self.api.url(&["domains", zone, "records"]);
+            url.query_pairs_mut()
+                .append_pair("type", "TXT")
+                .append_pair("name", record)
+                .append_pair("per_page", "200")
+                .append_pair("page", &page.to_string());
+            let answer = self.send(record, Method::GET, &url, None).await?;
+            if !answer.status.is_success() {
+                return Err(self.problem(record, &answer));
+            }
+            let page: Page = serde_json::from_slice(&answer.body)
+                .map_err(|error| self.api.garbled(record, &error.to_string()))?;
+            let held = page.domain_records.into_iter();
+            let held = held.filter(|record| record.data.trim_matches('"') == value);
+            found.extend(held.map(|record| record.id));
+            if page.links.pages.next.is_none() {
+                break;
+            }
         }
-        let records: Records = self.api.json(&answer)?;
-        Ok(records.domain_records)
+        Ok(found)
+    }
+
+    async fn send(
+        &self,
+        record: &str,
+        method: Method,
+        url: &Url,
+        body: Option<&Value>,
+    ) -> Result<Answer, DnsError> {
+        let request = || {
+            let request = self
+                .api
+                .client
+                .request(method.clone(), url.clone())
+                .bearer_auth(self.token.expose());
+            Ok(match body {
+                Some(body) => request.json(body),
+                None => request,
+            })
+        };
+        self.api.call(record, request, |_| false).await
+    }
+
+    fn problem(&self, record: &str, answer: &Answer) -> DnsError {
+        let words = match serde_json::from_slice::<Problem>(&answer.body) {
+            Ok(problem) => format!("{} ({})", problem.message, problem.id),
+            Err(_) => answer.status.to_string(),
+        };
+        match answer.status {
+            StatusCode::UNAUTHORIZED => self.api.key_wrong(record, &words),
+            _ => self.api.refused(record, &words),
+        }
     }
 }
 
 #[async_trait]
 impl Provider for DigitalOcean {
+    fn name(&self) -> &'static str {
+        PROVIDER
+    }
+
     async fn set(&self, name: &str, value: &str) -> Result<(), DnsError> {
-        let zone = self.zone(name).await?;
-        let known = self.records(zone, name).await?;
-        if known.iter().any(|record| record.data == value) {
+        let zone = self.zone_of(name).await?;
+        // It would keep the same record twice.
+        if !self.holding(zone, name, value).await?.is_empty() {
             return Ok(());
         }
-        let label = name.strip_suffix(zone).unwrap_or(name);
-        let label = label.trim_end_matches('.');
-        let label = if label.is_empty() { "@" } else { label };
-        let record = json!({ "type": "TXT", "name": label, "data": value, "ttl": TTL });
-        let url = format!("{}/v2/domains/{zone}/records", self.url);
-        let answer = self.call(|client| client.post(&url).json(&record)).await?;
-        if answer.status.is_success() {
-            return Ok(());
+        let within = name.strip_suffix(zone).unwrap_or(name);
+        let within = match within.trim_end_matches('.') {
+            "" => "@",
+            within => within,
+        };
+        let url = self.api.url(&["domains", zone, "records"]);
+        let body = json!({ "type": "TXT", "name": within, "data": value, "ttl": TTL_SECONDS });
+        let answer = self.send(name, Method::POST, &url, Some(&body)).await?;
+        match answer.status.is_success() {
+            true => Ok(()),
+            false => Err(self.problem(name, &answer)),
         }
-        Err(self.refused(name, &answer))
     }
 
     async fn clear(&self, name: &str, value: &str) -> Result<(), DnsError> {
-        let zone = self.zone(name).await?;
-        let known = self.records(zone, name).await?;
-        for record in known.iter().filter(|record| record.data == value) {
-            let url = format!("{}/v2/domains/{zone}/records/{}", self.url, record.id);
-            let answer = self.call(|client| client.delete(&url)).await?;
+        let zone = self.zone_of(name).await?;
+        for id in self.holding(zone, name, value).await? {
+            let url = self.api.url(&["domains", zone, "records", &id.to_string()]);
+            let answer = self.send(name, Method::DELETE, &url, None).await?;
             if !answer.status.is_success() && answer.status != StatusCode::NOT_FOUND {
-                return Err(self.refused(name, &answer));
+                return Err(self.problem(name, &answer));
             }
         }
         Ok(())

@@ -1,169 +1,367 @@
-//! Where a record belongs, and whether it is seen there.
+//! Where a name leads, who serves it, and what those servers say.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use futures_util::future::join_all;
+use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::{Name, RData, RecordType};
 use tokio::time::Instant;
 
-use super::{DnsError, Record, ancestors, wire};
+use super::error::Missing;
+use super::{DnsError, wire};
 
-/// Most aliases that are followed.
-const ALIASES: usize = 8;
+/// The most aliases that are followed from one name.
+const MOST_ALIASES: usize = 8;
 
-/// How often the zone's servers are asked.
-const ASK_EVERY: Duration = Duration::from_secs(1);
+/// The most servers of a zone that are asked. Zones have two to eight.
+const MOST_SERVERS: usize = 16;
 
-/// The port of name servers.
+/// Where name servers listen.
 const PORT: u16 = 53;
+
+/// Where the system says whom to ask.
+const RESOLVERS_FILE: &str = "/etc/resolv.conf";
+
+/// Pauses between two rounds of questions: from the first on each is longer, up to the last.
+const FIRST_PAUSE: Duration = Duration::from_millis(300);
+const LAST_PAUSE: Duration = Duration::from_secs(5);
 
 /// Asks name servers.
 #[derive(Debug)]
-pub(super) struct Lookup {
-    /// Asked for everything; the system's where there are none.
+pub(crate) struct Lookup {
+    /// Who is asked for anything. Empty: those of the system.
     resolvers: Vec<SocketAddr>,
-    /// Whether records are looked for there, and not at the zone's own servers.
-    is_told: bool,
+    /// Where a zone's own servers listen; `None` when `resolvers` are asked in their place.
+    authority_port: Option<u16>,
+}
+
+/// A server that must have a record before the authority looks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Server {
+    name: String,
+    addresses: Vec<SocketAddr>,
+    /// What was said when its addresses were looked up.
+    trouble: Option<String>,
+}
+
+/// What a server says of a record.
+enum Seen {
+    Yes,
+    /// It answers without the value: it may come later.
+    NotYet(Missing),
+    /// It says nothing at all.
+    Silent(Missing),
 }
 
 impl Lookup {
-    /// Asks `resolvers`, or the system's.
-    pub(super) fn new(resolvers: &[SocketAddr]) -> Self {
-        if resolvers.is_empty() {
-            Self {
-                resolvers: system(),
-                is_told: false,
-            }
-        } else {
-            Self {
-                resolvers: resolvers.to_vec(),
-                is_told: true,
-            }
+    /// Asks `resolvers` for everything, or, when there are none, the system's servers for where a
+    /// zone's own servers are, and those for what is in it.
+    pub(crate) fn new(resolvers: Vec<SocketAddr>) -> Self {
+        let authority_port = resolvers.is_empty().then_some(PORT);
+        Self {
+            resolvers,
+            authority_port,
         }
     }
 
-    /// Follows the aliases of `name` to where its records are.
-    ///
-    /// # Errors
-    /// [`DnsError::Lookup`].
-    pub(super) async fn target(&self, name: &str) -> Result<String, DnsError> {
-        let mut name = name.to_owned();
-        for _ in 0..ALIASES {
-            match self.alias(&name).await? {
-                Some(next) => name = next,
-                None => return Ok(name),
+    /// Asks `resolver` where a zone's servers are, and those at `port`.
+    #[cfg(test)]
+    pub(crate) fn with_authorities(resolver: SocketAddr, port: u16) -> Self {
+        Self {
+            resolvers: vec![resolver],
+            authority_port: Some(port),
+        }
+    }
+
+    /// Follows the aliases of `name`; returns where they end, which need not exist.
+    pub(crate) async fn alias_end(&self, name: &str) -> Result<String, DnsError> {
+        let mut name = parse(name)?;
+        for _ in 0..=MOST_ALIASES {
+            let answer = self.ask(&name, RecordType::CNAME).await?;
+            let target = answer.answers.iter().find_map(|record| match &record.data {
+                RData::CNAME(target) if record.name == name => Some(target.0.clone()),
+                _ => None,
+            });
+            match target {
+                Some(target) => name = target,
+                None => return Ok(text(&name)),
             }
         }
-        Err(failed(&name, "it leads through too many aliases"))
+        Err(DnsError::LookupFailed {
+            record: text(&name),
+            said: format!("more than {MOST_ALIASES} CNAMEs lead on from one another"),
+        })
     }
 
-    async fn alias(&self, name: &str) -> Result<Option<String>, DnsError> {
-        let answers = self.ask(name, RecordType::CNAME).await?;
-        Ok(answers.into_iter().find_map(|data| match data {
-            RData::CNAME(next) => Some(text(&next.0)),
-            _ => None,
-        }))
-    }
-
-    /// Waits until every server of the record's zone answers it.
+    /// Waits until every server of the record's zone answers `value` for `name`, `patience` long.
     ///
-    /// # Errors
-    /// [`DnsError::NotPropagated`], which names those that do not.
-    pub(super) async fn wait(&self, record: &Record, limit: Duration) -> Result<(), DnsError> {
-        let deadline = Instant::now() + limit;
-        let mut missing = self.servers(&record.name).await?;
-        let name = absolute(&record.name)?;
+    /// A server that says nothing all that time is passed over if all others have the record: a
+    /// dead secondary, or an address of a family that this machine has not got, must not keep a
+    /// site from its certificate.
+    pub(crate) async fn wait_for(
+        &self,
+        provider: &'static str,
+        name: &str,
+        value: &str,
+        patience: Duration,
+    ) -> Result<(), DnsError> {
+        let begun = Instant::now();
+        let target = parse(name)?;
+        let mut waiting = self.servers(&target).await?;
+        let mut is_seen = false;
+        let mut pause = FIRST_PAUSE;
         loop {
             let mut still = Vec::new();
-            for server in missing {
-                let answer = wire::ask(server, &name, RecordType::TXT).await;
-                let is_seen =
-                    answer.is_ok_and(|answer| wire::texts(&answer.answers).contains(&record.value));
-                if !is_seen {
-                    still.push(server);
+            let mut late = Vec::new();
+            let mut silent = Vec::new();
+            let is_recursive = self.authority_port.is_none();
+            let asked = waiting
+                .iter()
+                .map(|server| server.has(&target, value, is_recursive));
+            let round = join_all(asked).await;
+            for (server, seen) in waiting.into_iter().zip(round) {
+                match seen {
+                    Seen::Yes => is_seen = true,
+                    Seen::NotYet(missing) => {
+                        late.push(missing);
+                        still.push(server);
+                    }
+                    Seen::Silent(missing) => {
+                        silent.push(missing);
+                        still.push(server);
+                    }
                 }
             }
             if still.is_empty() {
                 return Ok(());
             }
-            if Instant::now() + ASK_EVERY > deadline {
-                let servers: Vec<String> = still.iter().map(ToString::to_string).collect();
+            if begun.elapsed() + pause > patience {
+                if is_seen && late.is_empty() {
+                    for missing in silent {
+                        tracing::warn!(
+                            dns.server = missing.server,
+                            "{} says nothing about {name} ({}); all other servers have it",
+                            missing.server,
+                            missing.said
+                        );
+                    }
+                    return Ok(());
+                }
+                late.extend(silent);
                 return Err(DnsError::NotPropagated {
-                    name: record.name.clone(),
-                    seconds: limit.as_secs(),
-                    servers: servers.join(", "),
+                    provider,
+                    record: name.to_owned(),
+                    waited: patience,
+                    missing: late,
                 });
             }
-            missing = still;
-            tokio::time::sleep(ASK_EVERY).await;
+            waiting = still;
+            tokio::time::sleep(pause).await;
+            pause = (pause * 3 / 2).min(LAST_PAUSE);
         }
     }
 
-    /// Returns the servers of the zone that `name` belongs to.
-    async fn servers(&self, name: &str) -> Result<Vec<SocketAddr>, DnsError> {
-        if self.is_told {
-            return Ok(self.resolvers.clone());
-        }
-        for zone in ancestors(name) {
-            let names = self.ask(zone, RecordType::NS).await?;
-            let names = names.into_iter().filter_map(|data| match data {
-                RData::NS(server) => Some(text(&server.0)),
+    /// Returns who must have a record of `name`.
+    async fn servers(&self, name: &Name) -> Result<Vec<Server>, DnsError> {
+        let Some(port) = self.authority_port else {
+            let all = self.resolvers.iter();
+            return Ok(all
+                .map(|address| Server {
+                    name: address.to_string(),
+                    addresses: vec![*address],
+                    trouble: None,
+                })
+                .collect());
+        };
+        let zone = self.zone_of(name).await?;
+        let answer = self.ask(&zone, RecordType::NS).await?;
+        let names = answer
+            .answers
+            .iter()
+            .filter_map(|record| match &record.data {
+                RData::NS(server) => Some(server.0.clone()),
                 _ => None,
             });
-            let mut servers = Vec::new();
-            for server in names {
-                if let Ok(addresses) = tokio::net::lookup_host((server.as_str(), PORT)).await {
-                    // One address of each: more are the same server, or of a family that is not
-                    // routed here.
-                    servers.extend(addresses.take(1));
-                }
-            }
-            if !servers.is_empty() {
-                return Ok(servers);
-            }
+        let mut servers = Vec::new();
+        for server in names.take(MOST_SERVERS) {
+            servers.push(self.server(&server, port).await);
         }
-        Err(failed(name, "no server of its zone was found"))
+        if servers.is_empty() {
+            return Err(DnsError::LookupFailed {
+                record: text(name),
+                said: format!("the zone {} has no name server", text(&zone)),
+            });
+        }
+        Ok(servers)
     }
 
-    async fn ask(&self, name: &str, kind: RecordType) -> Result<Vec<RData>, DnsError> {
-        let question = absolute(name)?;
-        let mut last = "there is no name server to ask".to_owned();
-        for server in &self.resolvers {
-            match wire::ask(*server, &question, kind).await {
+    /// Looks up the addresses of a zone's server. Without any it is one that says nothing.
+    async fn server(&self, name: &Name, port: u16) -> Server {
+        let mut server = Server {
+            name: text(name),
+            addresses: Vec::new(),
+            trouble: None,
+        };
+        for record_type in [RecordType::A, RecordType::AAAA] {
+            match self.ask(name, record_type).await {
                 Ok(answer) => {
-                    let records = answer.answers.iter();
-                    return Ok(records.map(|record| record.data.clone()).collect());
+                    let found = answer.answers.iter();
+                    let found = found.filter_map(|record| record.data.ip_addr());
+                    let found = found.map(|address| SocketAddr::new(address, port));
+                    server.addresses.extend(found);
                 }
-                Err(error) => last = format!("{server}: {error}"),
+                Err(error) => server.trouble = Some(error.to_string()),
             }
         }
-        Err(failed(name, &last))
+        server
+    }
+
+    /// Returns the zone that `name` is in.
+    async fn zone_of(&self, name: &Name) -> Result<Name, DnsError> {
+        for candidate in ancestors(name) {
+            let answer = self.ask(&candidate, RecordType::SOA).await?;
+            if let Some(zone) = start_of_authority(&answer, &candidate) {
+                return Ok(zone);
+            }
+        }
+        Err(DnsError::LookupFailed {
+            record: text(name),
+            said: "no server knows a zone that it is in".to_owned(),
+        })
+    }
+
+    /// Asks one resolver after the other, until one answers.
+    async fn ask(&self, name: &Name, record_type: RecordType) -> Result<Message, DnsError> {
+        let mut said = Vec::new();
+        for server in self.resolvers_now(name)? {
+            match wire::ask(server, name, record_type, true).await {
+                Ok(answer) if is_an_answer(answer.response_code) => return Ok(answer),
+                Ok(answer) => said.push(format!("{server}: {}", answer.response_code)),
+                Err(error) => said.push(format!("{server}: {error}")),
+            }
+        }
+        if said.is_empty() {
+            said.push("this machine has no name server".to_owned());
+        }
+        Err(DnsError::LookupFailed {
+            record: text(name),
+            said: said.join("; "),
+        })
+    }
+
+    /// The system's servers may be others than a minute ago, so they are read each time.
+    fn resolvers_now(&self, name: &Name) -> Result<Vec<SocketAddr>, DnsError> {
+        if !self.resolvers.is_empty() {
+            return Ok(self.resolvers.clone());
+        }
+        let unusable = |why: String| DnsError::LookupFailed {
+            record: text(name),
+            said: format!("{RESOLVERS_FILE} cannot be used: {why}"),
+        };
+        let bytes = std::fs::read(RESOLVERS_FILE).map_err(|error| unusable(error.to_string()))?;
+        let config =
+            resolv_conf::Config::parse(&bytes).map_err(|error| unusable(error.to_string()))?;
+        let servers = config.nameservers.iter();
+        Ok(servers
+            .map(|server| SocketAddr::new(server.into(), PORT))
+            .collect())
     }
 }
 
-/// Reads whom the system asks.
-fn system() -> Vec<SocketAddr> {
-    let text = std::fs::read("/etc/resolv.conf").unwrap_or_default();
-    let config = resolv_conf::Config::parse(&text).unwrap_or_default();
-    let servers = config.nameservers.iter();
-    servers
-        .map(|server| SocketAddr::new(server.into(), PORT))
-        .collect()
-}
-
-fn absolute(name: &str) -> Result<Name, DnsError> {
-    let mut absolute = Name::from_ascii(name).map_err(|_| failed(name, "it is not a name"))?;
-    absolute.set_fqdn(true);
-    Ok(absolute)
-}
-
-fn text(name: &Name) -> String {
-    name.to_ascii().trim_end_matches('.').to_ascii_lowercase()
-}
-
-fn failed(name: &str, why: &str) -> DnsError {
-    DnsError::Lookup {
-        name: name.to_owned(),
-        why: why.to_owned(),
+impl Server {
+    /// One of its addresses is enough: of two families a machine may have one.
+    async fn has(&self, name: &Name, value: &str, recursive: bool) -> Seen {
+        let missing = |address, said| Missing {
+            server: self.name.clone(),
+            address,
+            said,
+        };
+        let mut late = None;
+        let no_address = || "it has no address".to_owned();
+        let mut silent = missing(None, self.trouble.clone().unwrap_or_else(no_address));
+        for address in &self.addresses {
+            match wire::ask(*address, name, RecordType::TXT, recursive).await {
+                Ok(answer) if values(&answer, name).any(|found| found == value) => {
+                    return Seen::Yes;
+                }
+                Ok(answer) => late = Some(missing(Some(*address), without(&answer, name))),
+                Err(error) => silent = missing(Some(*address), error.to_string()),
+            }
+        }
+        late.map_or(Seen::Silent(silent), Seen::NotYet)
     }
 }
+
+fn is_an_answer(code: ResponseCode) -> bool {
+    matches!(code, ResponseCode::NoError | ResponseCode::NXDomain)
+}
+
+/// Says what a server has instead of a value.
+fn without(answer: &Message, name: &Name) -> String {
+    match (answer.response_code, values(answer, name).count()) {
+        (ResponseCode::NoError, 0) => "it has no TXT record there".to_owned(),
+        (ResponseCode::NoError, count) => format!("it has {count} other TXT records there"),
+        (ResponseCode::NXDomain, _) => "it has nothing of that name".to_owned(),
+        (code, _) => format!("it answered {code}"),
+    }
+}
+
+/// Returns the TXT values of `name`. One value may be written in several parts.
+fn values<'answer>(
+    answer: &'answer Message,
+    name: &'answer Name,
+) -> impl Iterator<Item = String> + 'answer {
+    answer
+        .answers
+        .iter()
+        .filter_map(move |record| match &record.data {
+            RData::TXT(parts) if record.name == *name => {
+                Some(String::from_utf8_lossy(&parts.txt_data.concat()).into_owned())
+            }
+            _ => None,
+        })
+}
+
+/// Returns the zone that an answer to "who begins a zone at `name`" names: that one, or the one
+/// above that it is in.
+pub(crate) fn start_of_authority(answer: &Message, name: &Name) -> Option<Name> {
+    let records = answer.answers.iter().chain(&answer.authorities);
+    let mut zones = records
+        .filter(|record| record.record_type() == RecordType::SOA)
+        .map(|record| &record.name);
+    zones.find(|zone| zone.zone_of(name)).cloned()
+}
+
+/// Returns `name` and the names above it, down to the ones with one label.
+pub(crate) fn ancestors(name: &Name) -> impl Iterator<Item = Name> + use<> {
+    let name = name.clone();
+    let labels = usize::from(name.num_labels());
+    (1..=labels).rev().map(move |count| name.trim_to(count))
+}
+
+/// Parses a name that is written without the dot at its end.
+pub(crate) fn parse(name: &str) -> Result<Name, DnsError> {
+    let parsed = Name::from_ascii(name).ok();
+    let parsed = parsed.filter(|name| name.num_labels() > 0);
+    let mut parsed = parsed.ok_or_else(|| DnsError::BadRecord {
+        record: name.to_owned(),
+        problem: "it is not a domain name",
+    })?;
+    parsed.set_fqdn(true);
+    Ok(parsed.to_lowercase())
+}
+
+/// Writes a name without the dot at its end.
+pub(crate) fn text(name: &Name) -> String {
+    name.to_ascii().trim_end_matches('.').to_owned()
+}
+
+/// Tells whether an address is this machine's own.
+pub(crate) fn is_loopback(host: &str) -> bool {
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,308 +1,311 @@
-//! Amazon Route 53, by its API of 2013-04-01.
+//! Amazon Route 53.
+//!
+//! It keeps all values of a name and type as one record set, and replaces sets as a whole. So a
+//! value is added by deleting the set as it was read and creating it anew with the value, in one
+//! batch: Route 53 refuses the batch when somebody else changed the set in between, and then it is
+//! read again.
 
+mod xml;
+
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use aws_credential_types::Credentials;
 use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
 use aws_sigv4::sign::v4;
-use http::Method;
-use kalpana_config::section::certs::dns::Route53 as Config;
-use serde::{Deserialize, Serialize};
+use kalpana_config::section::certs::dns::Route53 as Settings;
+use kalpana_domain::clock::Clock;
+use reqwest::{RequestBuilder, StatusCode};
+use serde::de::DeserializeOwned;
+use url::Url;
 
-use super::api::{Answer, Api};
-use super::{DnsError, Provider, TTL, ancestors, secret};
+use self::xml::{HostedZones, Problem, RecordSet, RecordSets};
+use super::http::{Answer, Api, Context, MOST_PAGES, zones_of};
+use super::{DnsError, Provider, TTL_SECONDS, secret};
 
-/// Where the API is, in all regions.
+const PROVIDER: &str = "Route 53";
 const URL: &str = "https://route53.amazonaws.com";
+const VERSION: &str = "2013-04-01";
 
-/// The region that its signatures name.
+/// The one region that Route 53 signs for: it is a global service.
 const REGION: &str = "us-east-1";
 
-/// The name space of its documents.
-const NAMESPACE: &str = "https://route53.amazonaws.com/doc/2013-04-01/";
+/// How often a set that others change at the same time is read again.
+const ATTEMPTS: usize = 8;
 
-/// Sets records at Route 53.
+/// Codes with which it does not accept a key.
+const KEY_CODES: [&str; 6] = [
+    "InvalidClientTokenId",
+    "UnrecognizedClientException",
+    "SignatureDoesNotMatch",
+    "IncompleteSignature",
+    "MissingAuthenticationToken",
+    "InvalidAccessKeyId",
+];
+
+/// Codes with which it finds the time of a signature wrong.
+const CLOCK_CODES: [&str; 2] = ["RequestExpired", "RequestTimeTooSkewed"];
+
+/// Codes with which it asks to come back later, with status 400.
+const BUSY_CODES: [&str; 3] = [
+    "Throttling",
+    "ThrottlingException",
+    "PriorRequestNotComplete",
+];
+
 #[derive(Debug)]
-pub(super) struct Route53 {
+pub(crate) struct Route53 {
     api: Api,
-    url: String,
     credentials: Credentials,
-    zone: Option<String>,
+    hosted_zone_id: Option<String>,
+    clock: Shared,
 }
 
-#[derive(Debug, Deserialize)]
-struct Zones {
-    #[serde(rename = "HostedZones", default)]
-    zones: ZoneList,
-}
+struct Shared(Arc<dyn Clock>);
 
-#[derive(Debug, Default, Deserialize)]
-struct ZoneList {
-    #[serde(rename = "HostedZone", default)]
-    zones: Vec<Zone>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Zone {
-    #[serde(rename = "Id")]
-    id: String,
-    #[serde(rename = "Name")]
-    name: String,
-}
-
-#[derive(Debug, Deserialize)]
-struct Sets {
-    #[serde(rename = "ResourceRecordSets", default)]
-    sets: SetList,
-}
-
-#[derive(Debug, Default, Deserialize)]
-struct SetList {
-    #[serde(rename = "ResourceRecordSet", default)]
-    sets: Vec<Set>,
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Set {
-    #[serde(rename = "Name")]
-    name: String,
-    #[serde(rename = "Type")]
-    kind: String,
-    #[serde(rename = "TTL", default)]
-    ttl: u32,
-    #[serde(rename = "ResourceRecords", default)]
-    records: Values,
-}
-
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-struct Values {
-    #[serde(rename = "ResourceRecord", default)]
-    values: Vec<Value>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Value {
-    #[serde(rename = "Value")]
-    value: String,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename = "ChangeResourceRecordSetsRequest")]
-struct Request {
-    #[serde(rename = "@xmlns")]
-    namespace: &'static str,
-    #[serde(rename = "ChangeBatch")]
-    batch: Batch,
-}
-
-#[derive(Debug, Serialize)]
-struct Batch {
-    #[serde(rename = "Changes")]
-    changes: Changes,
-}
-
-#[derive(Debug, Serialize)]
-struct Changes {
-    #[serde(rename = "Change")]
-    change: Change,
-}
-
-#[derive(Debug, Serialize)]
-struct Change {
-    #[serde(rename = "Action")]
-    action: &'static str,
-    #[serde(rename = "ResourceRecordSet")]
-    set: Set,
-}
-
-#[derive(Debug, Deserialize)]
-struct Complaint {
-    #[serde(rename = "Error")]
-    error: Option<Reason>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Reason {
-    #[serde(rename = "Message", default)]
-    message: String,
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Clock")
+    }
 }
 
 impl Route53 {
-    pub(super) fn new(config: &Config, patience: Duration) -> Result<Self, DnsError> {
-        let url = config.url.as_deref().unwrap_or(URL);
-        let key = secret(&config.secret_access_key_file)?;
-        let id = &config.access_key_id;
+    pub(crate) fn new(settings: &Settings, context: Context) -> Result<Self, DnsError> {
+        let secret = secret::read_word(PROVIDER, &settings.secret_access_key_file)?;
+        let key_id = settings.access_key_id.as_str();
+        let credentials = Credentials::new(key_id, secret.expose(), None, None, "kalpana");
+        let url = settings.url.as_deref().unwrap_or(URL);
+        let clock = Shared(Arc::clone(&context.clock));
+        let zone = settings.hosted_zone_id.as_deref();
         Ok(Self {
-            api: Api::new("Route 53", patience)?,
-            url: url.trim_end_matches('/').to_owned(),
-            credentials: Credentials::new(id, key, None, None, "kalpana"),
-            zone: config.hosted_zone_id.clone(),
+            api: Api::new(PROVIDER, url, vec![secret], context)?,
+            credentials,
+            hosted_zone_id: zone.map(|id| id.trim_start_matches("/hostedzone/").to_owned()),
+            clock,
         })
     }
 
-    async fn call(&self, method: Method, path: &str, body: &str) -> Result<Answer, DnsError> {
-        let url = format!("{}/2013-04-01/{path}", self.url);
-        // Each attempt is signed anew: a signature is good for minutes.
-        let send = |client: &reqwest::Client| {
-            let mut request = client.request(method.clone(), &url).body(body.to_owned());
-            for (name, value) in self.signature(method.as_str(), &url, body) {
-                request = request.header(name, value);
+    async fn zone_of(&self, record: &str) -> Result<String, DnsError> {
+        if let Some(id) = &self.hosted_zone_id {
+            return Ok(id.clone());
+        }
+        for name in zones_of(record) {
+            let mut zones = self.zones_named(record, name).await?;
+            if zones.len() > 1 {
+                let said = format!(
+                    "there are {} public zones {name}; name one in hosted_zone_id",
+                    zones.len()
+                );
+                return Err(self.api.no_zone(record, &said));
             }
-            request
-        };
-        self.api.send(send).await
+            if let Some(id) = zones.pop() {
+                return Ok(id);
+            }
+        }
+        Err(self
+            .api
+            .no_zone(record, "the account has no public zone that it is in"))
     }
 
-    /// Returns the headers of a signature; none when it cannot be made, which the API will say.
-    fn signature(&self, method: &str, url: &str, body: &str) -> Vec<(String, String)> {
+    /// Returns the ids of the public zones of that name.
+    async fn zones_named(&self, record: &str, name: &str) -> Result<Vec<String>, DnsError> {
+        let mut found = Vec::new();
+        let mut next: Option<(String, String)> = Some((name.to_owned(), String::new()));
+        for _ in 0..MOST_PAGES {
+            let Some((from, id)) = next.take() else { break };
+            let mut url = self.api.url(&[VERSION, "hostedzonesbyname"]);
+            url.query_pairs_mut().append_pair("dnsname", &from);
+            if !id.is_empty() {
+                url.query_pairs_mut().append_pair("hostedzoneid", &id);
+            }
+            let answer = self.send(record, "GET", &url, String::new()).await?;
+            let page: HostedZones = self.open(record, &answer)?;
+            // The list is sorted, and begins with the name that was asked for if there is one.
+            let is_past = page.zones().any(|zone| !zone.is_named(name));
+            let ours = page
+                .zones()
+                .filter(|zone| zone.is_named(name) && !zone.is_private());
+            found.extend(ours.map(|zone| zone.id().to_owned()));
+            if is_past {
+                break;
+            }
+            next = page.next();
+        }
+        Ok(found)
+    }
+
+    async fn read(&self, zone: &str, record: &str) -> Result<Option<RecordSet>, DnsError> {
+        let mut url = self.api.url(&[VERSION, "hostedzone", zone, "rrset"]);
+        url.query_pairs_mut()
+            .append_pair("name", record)
+            .append_pair("type", "TXT")
+            .append_pair("maxitems", "1");
+        let answer = self.send(record, "GET", &url, String::new()).await?;
+        let sets: RecordSets = self.open(record, &answer)?;
+        let Some(set) = sets.find(record) else {
+            return Ok(None);
+        };
+        if !set.is_plain() {
+            let said = "its TXT records have a routing policy or are an alias";
+            return Err(self.api.refused(record, said));
+        }
+        Ok(Some(set))
+    }
+
+    /// Changes the values of `record` by `edit`, which returns `None` where nothing is to change.
+    async fn edit(
+        &self,
+        record: &str,
+        edit: impl Fn(&[String]) -> Option<Vec<String>>,
+    ) -> Result<(), DnsError> {
+        let zone = self.zone_of(record).await?;
+        let url = self.api.url(&[VERSION, "hostedzone", &zone, "rrset"]);
+        let mut last = None;
+        for _ in 0..ATTEMPTS {
+            let old = self.read(&zone, record).await?;
+            let values = old.as_ref().map(RecordSet::values).unwrap_or_default();
+            let Some(wanted) = edit(&values) else {
+                return Ok(());
+            };
+            let ttl = old.as_ref().map_or(TTL_SECONDS, RecordSet::ttl);
+            let new = RecordSet::new(record, ttl, wanted);
+            let body = xml::change(old.as_ref(), new.as_ref());
+            let answer = self.send(record, "POST", &url, body).await?;
+            if answer.status.is_success() {
+                return Ok(());
+            }
+            let problem = Problem::read(&answer.body);
+            let is_race = problem.code == "InvalidChangeBatch";
+            let error = self.problem(record, answer.status, &problem);
+            if !is_race {
+                return Err(error);
+            }
+            last = Some(error);
+        }
+        Err(last.unwrap_or_else(|| self.api.refused(record, "others change it all the time")))
+    }
+
+    async fn send(
+        &self,
+        record: &str,
+        method: &'static str,
+        url: &Url,
+        body: String,
+    ) -> Result<Answer, DnsError> {
+        let request = || self.signed(record, method, url, &body);
+        let is_busy = |answer: &Answer| {
+            answer.status == StatusCode::BAD_REQUEST
+                && BUSY_CODES.contains(&Problem::read(&answer.body).code.as_str())
+        };
+        self.api.call(record, request, is_busy).await
+    }
+
+    fn signed(
+        &self,
+        record: &str,
+        method: &'static str,
+        url: &Url,
+        body: &str,
+    ) -> Result<RequestBuilder, DnsError> {
+        let unsigned = |error: String| self.api.refused(record, &format!("not signed: {error}"));
+        let now = u64::try_from(self.clock.0.now().as_second()).unwrap_or_default();
         let identity = self.credentials.clone().into();
         let parameters = v4::SigningParams::builder()
             .identity(&identity)
             .region(REGION)
             .name("route53")
-            .time(now())
+            .time(SystemTime::UNIX_EPOCH + Duration::from_secs(now))
             .settings(SigningSettings::default())
-            .build();
-        let Ok(parameters) = parameters else {
-            return Vec::new();
-        };
-        let body = SignableBody::Bytes(body.as_bytes());
-        let request = SignableRequest::new(method, url, std::iter::empty(), body);
-        let signed = request.and_then(|request| sign(request, &parameters.into()));
-        let Ok(signed) = signed else {
-            return Vec::new();
-        };
-        let (instructions, _) = signed.into_parts();
-        let headers = instructions.headers();
-        headers
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .collect()
+            .build()
+            .map_err(|error| unsigned(error.to_string()))?
+            .into();
+        let body = body.to_owned();
+        let mut request = http::Request::builder()
+            .method(method)
+            .uri(url.as_str())
+            .body(body.clone())
+            .map_err(|error| unsigned(error.to_string()))?;
+        let signable = SignableRequest::new(
+            method,
+            url.as_str(),
+            std::iter::empty(),
+            SignableBody::Bytes(body.as_bytes()),
+        )
+        .map_err(|error| unsigned(error.to_string()))?;
+        let (instructions, _) = sign(signable, &parameters)
+            .map_err(|error| unsigned(error.to_string()))?
+            .into_parts();
+        instructions.apply_to_request_http1x(&mut request);
+        let request =
+            reqwest::Request::try_from(request).map_err(|error| unsigned(error.to_string()))?;
+        Ok(RequestBuilder::from_parts(self.api.client.clone(), request))
     }
 
-    fn refused(&self, name: &str, answer: &Answer) -> DnsError {
-        let text = String::from_utf8_lossy(&answer.body);
-        let complaint: Option<Complaint> = quick_xml::de::from_str(&text).ok();
-        let why = complaint
-            .and_then(|complaint| complaint.error)
-            .map(|reason| reason.message);
-        self.api
-            .refused(name, answer.status, &why.unwrap_or_default())
-    }
-
-    fn read<T: serde::de::DeserializeOwned>(
-        &self,
-        name: &str,
-        answer: &Answer,
-    ) -> Result<T, DnsError> {
+    fn open<T: DeserializeOwned>(&self, record: &str, answer: &Answer) -> Result<T, DnsError> {
         if !answer.status.is_success() {
-            return Err(self.refused(name, answer));
+            let problem = Problem::read(&answer.body);
+            return Err(self.problem(record, answer.status, &problem));
         }
-        let text = String::from_utf8_lossy(&answer.body);
-        quick_xml::de::from_str(&text).map_err(|error| DnsError::Unreachable {
-            provider: self.api.provider.to_owned(),
-            why: format!("its answer makes no sense: {error}"),
-        })
+        quick_xml::de::from_str(&answer.text())
+            .map_err(|error| self.api.garbled(record, &error.to_string()))
     }
 
-    async fn zone(&self, name: &str) -> Result<String, DnsError> {
-        if let Some(zone) = &self.zone {
-            return Ok(zone.trim_start_matches("/hostedzone/").to_owned());
-        }
-        for candidate in ancestors(name) {
-            let path = format!("hostedzonesbyname?dnsname={candidate}&maxitems=1");
-            let answer = self.call(Method::GET, &path, "").await?;
-            let found: Zones = self.read(name, &answer)?;
-            // It answers with what comes next in the order, if there is none of that name.
-            let is_it = |zone: &Zone| zone.name.trim_end_matches('.') == candidate;
-            if let Some(zone) = found.zones.zones.into_iter().find(is_it) {
-                return Ok(zone.id.trim_start_matches("/hostedzone/").to_owned());
-            }
-        }
-        Err(self.api.zone_unknown(name))
-    }
-
-    async fn values(&self, zone: &str, name: &str) -> Result<Option<Set>, DnsError> {
-        let path = format!("hostedzone/{zone}/rrset?maxitems=1&name={name}&type=TXT");
-        let answer = self.call(Method::GET, &path, "").await?;
-        let found: Sets = self.read(name, &answer)?;
-        let is_it = |set: &Set| set.kind == "TXT" && set.name.trim_end_matches('.') == name;
-        Ok(found.sets.sets.into_iter().find(is_it))
-    }
-
-    async fn change(
-        &self,
-        zone: &str,
-        name: &str,
-        action: &'static str,
-        set: Set,
-    ) -> Result<(), DnsError> {
-        let request = Request {
-            namespace: NAMESPACE,
-            batch: Batch {
-                changes: Changes {
-                    change: Change { action, set },
-                },
-            },
+    fn problem(&self, record: &str, status: StatusCode, problem: &Problem) -> DnsError {
+        let words = match problem.code.as_str() {
+            "" => status.to_string(),
+            code => format!("{} ({code})", problem.message),
         };
-        let body = quick_xml::se::to_string(&request).map_err(|error| DnsError::Unreachable {
-            provider: self.api.provider.to_owned(),
-            why: error.to_string(),
-        })?;
-        let path = format!("hostedzone/{zone}/rrset/");
-        let answer = self.call(Method::POST, &path, &body).await?;
-        if answer.status.is_success() {
-            return Ok(());
+        let code = problem.code.as_str();
+        if KEY_CODES.contains(&code) {
+            // A signature that is too old comes with the same code as one with a wrong key.
+            if problem.message.contains("expired") || problem.message.contains("not yet current") {
+                return self.clock_wrong(record, &words);
+            }
+            return self.api.key_wrong(record, &words);
         }
-        Err(self.refused(name, &answer))
+        if CLOCK_CODES.contains(&code) {
+            return self.clock_wrong(record, &words);
+        }
+        match code {
+            "NoSuchHostedZone" => self.api.no_zone(record, &words),
+            _ => self.api.refused(record, &words),
+        }
     }
-}
 
-fn now() -> SystemTime {
-    use kalpana_domain::clock::{Clock, SystemClock};
-    let seconds = u64::try_from(SystemClock.now().as_second()).unwrap_or(0);
-    SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
-}
-
-fn quoted(value: &str) -> Value {
-    Value {
-        value: format!("\"{value}\""),
+    fn clock_wrong(&self, record: &str, words: &str) -> DnsError {
+        DnsError::ClockWrong {
+            provider: PROVIDER,
+            record: record.to_owned(),
+            said: self.api.words(words),
+        }
     }
 }
 
 #[async_trait]
 impl Provider for Route53 {
+    fn name(&self) -> &'static str {
+        PROVIDER
+    }
+
     async fn set(&self, name: &str, value: &str) -> Result<(), DnsError> {
-        let zone = self.zone(name).await?;
-        let known = self.values(&zone, name).await?;
-        let mut set = known.unwrap_or_else(|| Set {
-            name: format!("{name}."),
-            kind: "TXT".to_owned(),
-            ttl: TTL,
-            records: Values::default(),
-        });
-        let value = quoted(value);
-        if set.records.values.contains(&value) {
-            return Ok(());
-        }
-        set.records.values.push(value);
-        self.change(&zone, name, "UPSERT", set).await
+        self.edit(name, |values| {
+            let is_there = values.iter().any(|held| held == value);
+            (!is_there).then(|| {
+                let mut values = values.to_vec();
+                values.push(value.to_owned());
+                values
+            })
+        })
+        .await
     }
 
     async fn clear(&self, name: &str, value: &str) -> Result<(), DnsError> {
-        let zone = self.zone(name).await?;
-        let Some(set) = self.values(&zone, name).await? else {
-            return Ok(());
-        };
-        let value = quoted(value);
-        if !set.records.values.contains(&value) {
-            return Ok(());
-        }
-        let mut rest = set.clone();
-        rest.records.values.retain(|known| *known != value);
-        if rest.records.values.is_empty() {
-            return self.change(&zone, name, "DELETE", set).await;
-        }
-        self.change(&zone, name, "UPSERT", rest).await
+        self.edit(name, |values| {
+            let others = values.iter().filter(|held| *held != value);
+            let others: Vec<String> = others.cloned().collect();
+            (others.len() < values.len()).then_some(others)
+        })
+        .await
     }
 }
