@@ -36,10 +36,15 @@ fn write_section(
     write_comment(text, "\n#", &definition["description"]);
     let _ = writeln!(text, "[{name}]");
     let mut sections = Vec::new();
+    let mut absent = Vec::new();
     for (key, value) in values.as_object().expect("settings") {
         let property = &definition["properties"][key];
         if value.is_object() {
             sections.push((format!("{name}.{key}"), property, value));
+            continue;
+        }
+        if value.is_null() && optional_section(schema, property).is_some() {
+            absent.push((format!("{name}.{key}"), property));
             continue;
         }
         write_comment(text, "#", &property["description"]);
@@ -52,6 +57,60 @@ fn write_section(
     }
     for (name, property, value) in sections {
         write_section(text, &name, schema, referenced(schema, property), value);
+    }
+    for (name, property) in absent {
+        write_absent_section(text, &name, schema, property);
+    }
+}
+
+/// Writes a section that is not there by default, wholly commented out, then those below it.
+fn write_absent_section(
+    text: &mut String,
+    name: &str,
+    schema: &serde_json::Value,
+    property: &serde_json::Value,
+) {
+    let Some(definition) = optional_section(schema, property) else {
+        return;
+    };
+    write_comment(text, "\n#", &property["description"]);
+    let _ = writeln!(text, "#[{name}]");
+    let mut sections = Vec::new();
+    for (key, property) in definition["properties"].as_object().expect("settings") {
+        if optional_section(schema, property).is_some() {
+            sections.push((format!("{name}.{key}"), property));
+            continue;
+        }
+        write_comment(text, "#", &property["description"]);
+        let value = match &property["default"] {
+            serde_json::Value::Null => empty_value(property).to_owned(),
+            value => value.to_string(),
+        };
+        let _ = writeln!(text, "#{key} = {value}");
+    }
+    for (name, property) in sections {
+        write_absent_section(text, &name, schema, property);
+    }
+}
+
+/// Returns the definition of a section that may be absent; `None` for any other setting.
+fn optional_section<'schema>(
+    schema: &'schema serde_json::Value,
+    property: &'schema serde_json::Value,
+) -> Option<&'schema serde_json::Value> {
+    let choices = property["anyOf"].as_array()?;
+    let definition = referenced(schema, choices.first()?);
+    definition["properties"].is_object().then_some(definition)
+}
+
+/// Returns what stands for a value that must be given.
+fn empty_value(property: &serde_json::Value) -> &'static str {
+    match property["type"].as_str() {
+        Some("array") => "[]",
+        Some("object") => "{}",
+        Some("integer") => "0",
+        Some("boolean") => "false",
+        _ => "\"\"",
     }
 }
 
@@ -100,6 +159,19 @@ mod tests {
                 "{name} is not what the code says; run this test with UPDATE_GENERATED=1"
             );
         }
+    }
+
+    #[test]
+    fn a_section_that_is_absent_by_default_is_shown_with_its_settings() {
+        let sample = sample();
+        for line in [
+            "#[certs.acme.dns]",
+            "#[certs.acme.dns.rfc2136]",
+            "#key_file = \"\"",
+        ] {
+            assert!(sample.lines().any(|found| found == line), "{line}");
+        }
+        assert!(!sample.contains("#dns = "));
     }
 
     #[test]
