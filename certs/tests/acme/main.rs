@@ -1,6 +1,7 @@
 //! Certificates from a real authority: Pebble, with its own name server.
 
 mod crash;
+mod dns_01;
 mod issuing;
 mod on_demand;
 mod renewal;

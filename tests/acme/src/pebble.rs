@@ -1,5 +1,6 @@
 //! An authority that speaks ACME: Let's Encrypt's own, made for tests.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -66,10 +67,21 @@ impl Pebble {
     /// # Errors
     /// If it is not installed or does not start, with its log.
     pub async fn start(dns: &ChallengeServer, options: PebbleOptions) -> anyhow::Result<Self> {
+        Self::start_asking(dns.address(), options).await
+    }
+
+    /// Starts one that asks the name server at `resolver`.
+    ///
+    /// # Errors
+    /// As [`Pebble::start`].
+    pub async fn start_asking(
+        resolver: SocketAddr,
+        options: PebbleOptions,
+    ) -> anyhow::Result<Self> {
         let mut pebble = Self {
             folder: tempfile::Builder::new().prefix("kpebble").tempdir()?,
             options,
-            resolver: dns.address().to_string(),
+            resolver: resolver.to_string(),
             port: free_port()?,
             management: free_port()?,
             process: None,
