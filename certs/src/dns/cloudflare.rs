@@ -172,9 +172,10 @@ impl Cloudflare {
             .iter()
             .map(|problem| format!("{} ({})", problem.message, problem.code))
             .collect();
-        let words = match words.is_empty() {
-            true => status.to_string(),
-            false => words.join(", "),
+        let words = if words.is_empty() {
+            status.to_string()
+        } else {
+            words.join(", ")
         };
         let is_key = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
             || problems

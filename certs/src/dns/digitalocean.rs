@@ -157,9 +157,10 @@ impl Provider for DigitalOcean {
         let url = self.api.url(&["domains", zone, "records"]);
         let body = json!({ "type": "TXT", "name": within, "data": value, "ttl": TTL_SECONDS });
         let answer = self.send(name, Method::POST, &url, Some(&body)).await?;
-        match answer.status.is_success() {
-            true => Ok(()),
-            false => Err(self.problem(name, &answer)),
+        if answer.status.is_success() {
+            Ok(())
+        } else {
+            Err(self.problem(name, &answer))
         }
     }
 

@@ -24,9 +24,15 @@ pub trait Provider: Send + Sync + fmt::Debug {
 
     /// Publishes `value` as one TXT record of `name` (fully qualified, no dot at the end) beside
     /// whatever is there. Doing it twice is as once.
+    ///
+    /// # Errors
+    /// [`DnsError`], of whoever did not do it and in whose words.
     async fn set(&self, name: &str, value: &str) -> Result<(), DnsError>;
 
     /// Takes that one value away again; absent is fine.
+    ///
+    /// # Errors
+    /// [`DnsError`], in the same way.
     async fn clear(&self, name: &str, value: &str) -> Result<(), DnsError>;
 }
 

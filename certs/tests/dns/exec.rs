@@ -82,6 +82,20 @@ async fn the_program_is_given_the_action_the_name_and_the_value() {
 }
 
 #[tokio::test]
+async fn what_the_gateway_was_configured_with_is_kept_from_the_program() {
+    let inner = "exec::the_program_is_given_the_action_the_name_and_the_value";
+    let output = tokio::process::Command::new(std::env::current_exe().expect("this test"))
+        .args(["--exact", inner])
+        .env("KALPANA_TEST_SECRET", "canary")
+        .output()
+        .await
+        .expect("ran");
+    let words = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{words}");
+    assert!(words.contains("1 passed"), "{words}");
+}
+
+#[tokio::test]
 async fn its_exit_code_and_last_line_are_in_the_error() {
     let world = World::start().await;
     let proof = world.proof("echo loading >&2; echo 'no such zone' >&2; echo >&2; exit 3");
