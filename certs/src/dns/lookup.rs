@@ -50,7 +50,7 @@ enum Seen {
     Yes,
     /// It answers without the value: it may come later.
     NotYet(Missing),
-    /// It says nothing at all.
+    /// It says nothing about the zone.
     Silent(Missing),
 }
 
@@ -96,9 +96,9 @@ impl Lookup {
 
     /// Waits until every server of the record's zone answers `value` for `name`, `patience` long.
     ///
-    /// A server that says nothing all that time is passed over if all others have the record: a
-    /// dead secondary, or an address of a family that this machine has not got, must not keep a
-    /// site from its certificate.
+    /// A server that says nothing all that time, or that it does not know the zone, is passed over
+    /// if all others have the record: a dead secondary, or an address of a family that this machine
+    /// has not got, must not keep a site from its certificate.
     pub(crate) async fn wait_for(
         &self,
         provider: &'static str,
@@ -285,7 +285,14 @@ impl Server {
                 Ok(answer) if values(&answer, name).any(|found| found == value) => {
                     return Seen::Yes;
                 }
-                Ok(answer) => late = Some(missing(Some(*address), without(&answer, name))),
+                Ok(answer) if is_an_answer(answer.response_code) => {
+                    late = Some(missing(Some(*address), without(&answer, name)));
+                }
+                // It has not got the zone, and will not have the record.
+                Ok(answer) => {
+                    let said = format!("it answered {}", answer.response_code);
+                    silent = missing(Some(*address), said);
+                }
                 Err(error) => silent = missing(Some(*address), error.to_string()),
             }
         }
@@ -300,10 +307,9 @@ fn is_an_answer(code: ResponseCode) -> bool {
 /// Says what a server has instead of a value.
 fn without(answer: &Message, name: &Name) -> String {
     match (answer.response_code, values(answer, name).count()) {
-        (ResponseCode::NoError, 0) => "it has no TXT record there".to_owned(),
-        (ResponseCode::NoError, count) => format!("it has {count} other TXT records there"),
         (ResponseCode::NXDomain, _) => "it has nothing of that name".to_owned(),
-        (code, _) => format!("it answered {code}"),
+        (_, 0) => "it has no TXT record there".to_owned(),
+        (_, count) => format!("it has {count} other TXT records there"),
     }
 }
 

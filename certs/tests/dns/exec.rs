@@ -77,7 +77,6 @@ async fn the_program_is_given_the_action_the_name_and_the_value() {
     assert_eq!(world.read("stdin"), "");
     let environment = world.read("environment");
     assert!(environment.contains("PATH="), "{environment}");
-
     assert!(!environment.contains("KALPANA_"), "{environment}");
 }
 

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kalpana_test_acme::Bind;
+use kalpana_test_acme::{Bind, ChallengeServer};
 use tokio::net::UdpSocket;
 
 use super::*;
@@ -18,11 +18,11 @@ fn lookup(bind: &Bind) -> Lookup {
     Lookup::with_authorities(bind.server(), bind.server().port())
 }
 
-/// Answers at another address of this machine and the port of `bind`, in the words of `other`.
-async fn relay(bind: &Bind, other: &Bind) {
+/// Answers at another address of this machine and the port of `bind`, in the words of whoever is
+/// at `there`.
+async fn relay(bind: &Bind, there: SocketAddr) {
     let here: SocketAddr = ([127, 0, 0, 2], bind.server().port()).into();
     let socket = Arc::new(UdpSocket::bind(here).await.expect("the port"));
-    let there = other.server();
     tokio::spawn(async move {
         let mut buffer = [0; 2048];
         while let Ok((length, from)) = socket.recv_from(&mut buffer).await {
@@ -48,7 +48,7 @@ async fn every_server_of_the_zone_is_asked() {
         Bind::start().await.expect("BIND"),
         Bind::start().await.expect("another"),
     );
-    relay(&bind, &laggard).await;
+    relay(&bind, laggard.server()).await;
     add(&bind, "ns2.example.test. 1 A 127.0.0.2").await;
     let record = format!("{NAME}. 1 TXT \"x\"");
     add(&bind, &record).await;
@@ -92,6 +92,22 @@ async fn a_server_whose_address_nobody_knows_is_passed_over_in_the_end() {
     let error = seen.expect_err("nobody has it").to_string();
     assert!(error.contains("cannot look up gone.example.org"), "{error}");
     assert!(error.contains("1 other TXT records"), "{error}");
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_know_the_zone_is_passed_over_in_the_end() {
+    let bind = Bind::start().await.expect("BIND");
+    let lame = ChallengeServer::start().await.expect("another");
+    lame.servfail(NAME).await.expect("told");
+    relay(&bind, lame.address()).await;
+    add(&bind, &format!("{NAME}. 1 TXT \"x\"")).await;
+    add(&bind, "ns2.example.test. 1 A 127.0.0.2").await;
+    add(&bind, "example.test. 1 NS ns2.example.test.").await;
+    let seen = lookup(&bind).wait_for("BIND", NAME, "x", SHORT).await;
+    seen.expect("the other has it");
+    let seen = lookup(&bind).wait_for("BIND", NAME, "y", SHORT).await;
+    let error = seen.expect_err("nobody has it").to_string();
+    assert!(error.contains("it answered Server Failure"), "{error}");
 }
 
 #[tokio::test]
