@@ -9,6 +9,8 @@ use kalpana_config::Span;
 use kalpana_config::section::certs::dns::{Dns, Rfc2136};
 use kalpana_domain::clock::{Clock, ManualClock};
 use kalpana_test_acme::{Bind, ChallengeServer};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 
 use crate::world::{CANARY, DOMAIN, NAME, ONE, SecretFile, TWO, checked, refusal, settings};
 
@@ -282,4 +284,41 @@ fn a_key_that_others_can_read_or_that_is_none_is_refused() {
     let error = DnsProof::new(&config).expect_err("readable by others");
     assert_eq!(error.code(), "dns_secret_exposed");
     assert!(error.next_step().contains("chmod 0600"));
+}
+
+/// Says that all went well, to whoever asks, without a signature.
+async fn impostor() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("its address");
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let length = stream.read_u16().await.expect("a length");
+            let mut answer = vec![0; usize::from(length)];
+            stream.read_exact(&mut answer).await.expect("a question");
+            // What is kept is the head and the zone: labels, their end, type and class.
+            let labels = answer[12..].iter().position(|byte| *byte == 0);
+            answer.truncate(12 + labels.expect("their end") + 5);
+            answer[2] |= 0x80;
+            answer[6..12].fill(0);
+            let length = u16::try_from(answer.len()).expect("short");
+            stream.write_u16(length).await.expect("sent");
+            stream.write_all(&answer).await.expect("sent");
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn an_answer_that_nobody_signed_is_not_believed() {
+    let bind = bind().await;
+    let mut config = config(&bind, &[bind.server()]);
+    let rfc2136 = config.rfc2136.as_mut().expect("the provider");
+    rfc2136.server = impostor().await;
+    rfc2136.zone = Some("example.test".to_owned());
+    let error = refusal(&proof(&config)).await;
+    assert_eq!(error.code(), "dns_provider_garbled");
+    assert!(
+        error.to_string().contains("its signature is wrong"),
+        "{error}"
+    );
 }
