@@ -15,7 +15,7 @@ use super::http::Http;
 use super::problem::Failure;
 use super::{Acme, Notes, Step, chain};
 use crate::answers::Answer;
-use crate::dns::{DnsProof, Record};
+use crate::dns::{DnsError, DnsProof, Record};
 use crate::plan::Wanted;
 use crate::served::Served;
 use crate::vault::{self, Kind};
@@ -138,14 +138,17 @@ impl Acme {
         note: Notes<'_>,
     ) -> Result<Served, Failure> {
         let of_authority = |error: instant_acme::Error| Failure::of_authority(&error);
-        if order.state().status == OrderStatus::Pending {
-            let mut proofs = Proofs::default();
-            let proven = self
-                .prove(order, wanted, pending, failures, &mut proofs, note)
-                .await;
-            self.clear(wanted, pending, &proofs).await;
-            proven?;
-        }
+        let mut proofs = Proofs::default();
+        let proven = if order.state().status == OrderStatus::Pending {
+            self.prove(order, wanted, pending, failures, &mut proofs, note)
+                .await
+        } else {
+            Ok(())
+        };
+        // Also what a process set that was killed before it could take it away.
+        self.clear(wanted, pending, &mut proofs).await;
+        drop(proofs);
+        proven?;
         if order.state().status == OrderStatus::Ready {
             note(Step::Finalizing);
             let key = KeyPair::from_pem(&pending.key).map_err(|error| Failure::internal(&error))?;
@@ -224,13 +227,14 @@ impl Acme {
                         .push(answer.map_err(|error| Failure::internal(&error))?);
                 }
                 _ => {
+                    let of_dns = |error: DnsError| Failure::dns(&error);
                     let dns = self.dns(proofs)?;
-                    let domain = name.strip_prefix("*.").unwrap_or(&name);
-                    let record = dns.prove(domain, &proof.dns_value()).await;
-                    pending
-                        .records
-                        .push(record.map_err(|error| Failure::dns(&error))?);
+                    let record = dns.locate(&name, &proof.dns_value()).await;
+                    let record = record.map_err(of_dns)?;
+                    // Written down first, so that a process that is killed leaves no record.
+                    pending.records.push(record.clone());
                     self.write_down(wanted, pending)?;
+                    dns.publish(&record).await.map_err(of_dns)?;
                 }
             }
             if challenge.status == ChallengeStatus::Pending {
@@ -310,8 +314,17 @@ impl Acme {
     }
 
     /// Takes the records away. One that stays is no harm; it is logged.
-    async fn clear(&self, wanted: &Wanted, pending: &mut Pending, proofs: &Proofs) {
-        let Some(dns) = &proofs.dns else { return };
+    async fn clear(&self, wanted: &Wanted, pending: &mut Pending, proofs: &mut Proofs) {
+        if pending.records.is_empty() {
+            return;
+        }
+        let dns = match self.dns(proofs) {
+            Ok(dns) => dns,
+            Err(failure) => {
+                tracing::warn!("could not take records of DNS away: {}", failure.message);
+                return;
+            }
+        };
         for record in std::mem::take(&mut pending.records) {
             if let Err(error) = dns.clear(&record).await {
                 tracing::warn!(%error, "could not take a record of DNS away: {error}");

@@ -1,7 +1,11 @@
 //! A wildcard, proven by records on a real BIND that the authority asks itself.
 
+use std::os::unix::process::ExitStatusExt;
+
+use kalpana_certs::Step;
 use kalpana_protocol::certificates::{Certificate, CertificateState};
 use kalpana_test_acme::{Bind, Pebble, PebbleOptions};
+use tokio::process::Command;
 
 use crate::world::{Authority, PATIENCE, run};
 
@@ -94,4 +98,30 @@ async fn a_key_that_is_taken_away_is_told_and_one_that_is_given_back_is_used() {
     std::fs::write(world.bind.key_file(), key).expect("written");
     running.advance(1);
     running.until(SITE, is_good).await;
+}
+
+#[tokio::test]
+async fn killed_at_any_step_no_record_is_left_behind() {
+    let world = World::start().await;
+    let settings = world.settings();
+    for step in Step::ALL {
+        let directory = tempfile::tempdir().expect("a directory");
+        let output = Command::new(std::env::current_exe().expect("this test"))
+            .args(["--exact", "crash::the_one_that_is_killed"])
+            .env("KALPANA_TEST_KILLED_AT", format!("{step:?}"))
+            .env("KALPANA_TEST_DIRECTORY", directory.path())
+            .env("KALPANA_TEST_HTTP", world.authority.http.to_string())
+            .env("KALPANA_TEST_TLS", world.authority.tls.to_string())
+            .env("KALPANA_TEST_SETTINGS", &settings)
+            .output()
+            .await
+            .expect("ran");
+        assert_eq!(output.status.signal(), Some(9), "{step:?}: {output:?}");
+        let ports = (world.authority.http, world.authority.tls);
+        let running = run(directory.path(), ports, &settings, None).await;
+        running.until(SITE, is_good).await;
+        world.cleared().await;
+        drop(running);
+        eprintln!("killed at {step:?}: nothing is left");
+    }
 }
