@@ -52,6 +52,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "link",
             "store",
             "auth",
+            "certs",
             "gateway",
             "orchestrator",
             "web",

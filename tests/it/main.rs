@@ -1,5 +1,6 @@
 //! Whole-system facts, in one binary.
 
 mod architecture;
+mod certs;
 mod docker;
 mod migrate;

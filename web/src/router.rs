@@ -65,7 +65,7 @@ const API: &str = "/api/";
         (name = "tokens", description = "API tokens"),
         (name = "workspaces", description = "Workspaces and what becomes of them"),
         (name = "sharing", description = "Ports of workspaces, and who else may visit them"),
-        (name = "administration", description = "People"),
+        (name = "administration", description = "People and certificates"),
     )
 )]
 struct Description;

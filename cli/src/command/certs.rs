@@ -2,8 +2,10 @@
 //!
 //! Speaks with the gateway's control socket, so that it works while https does not.
 
+mod authority;
 mod check;
 mod trust;
+mod view;
 
 use std::io::IsTerminal;
 use std::time::Duration;
@@ -11,15 +13,14 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use kalpana_config::Site;
-use kalpana_domain::clock::{Clock, SystemClock};
 use kalpana_link::{CallError, Client};
-use kalpana_protocol::certificates::{
-    Certificate, CertificateState, Certificates, Issue, Problem, Shown,
-};
+use kalpana_protocol::certificates::{Certificate, Certificates, Issue, Problem};
 use reqwest::Method;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use self::authority::Authority;
+use self::view::{listed, shown};
 use super::Settings;
 use crate::output::{self, Format};
 use crate::privilege;
@@ -99,10 +100,14 @@ impl Command {
             Self::List(here) => here.list().await,
             Self::Show(one) => one.show().await,
             Self::Issue(host) => host.issue().await,
-            Self::Renew(one) => one.change("renew", "asking the authority …").await,
+            Self::Renew(one) => {
+                let meanwhile =
+                    "waiting for a new certificate; an authority takes seconds to minutes …";
+                one.change("renew", meanwhile).await
+            }
             Self::Revoke(revoke) => revoke.run().await,
             Self::Check(check) => check.run().await,
-            Self::Trust(trust) => trust.run(),
+            Self::Trust(trust) => trust.run().await,
             Self::ExportCa(export) => export.run(),
         }
     }
@@ -164,7 +169,7 @@ impl One {
 impl Host {
     async fn issue(&self) -> anyhow::Result<()> {
         if self.here.format == Format::Text {
-            output::note("asking the authority …");
+            output::note("waiting for the authority, which takes seconds to minutes …");
         }
         let body = Issue {
             name: self.name.clone(),
@@ -204,7 +209,7 @@ impl Revoke {
 impl Export {
     fn run(&self) -> anyhow::Result<()> {
         let site = privilege::site(&self.settings.load()?)?;
-        let pem = read_authority(&site)?;
+        let pem = Authority::of(&site)?.pem;
         match &self.output {
             Some(path) => {
                 std::fs::write(path, &pem)
@@ -215,18 +220,6 @@ impl Export {
             None => output::print_line(pem.trim_end()),
         }
     }
-}
-
-/// Reads the local authority's certificate.
-fn read_authority(site: &Site) -> anyhow::Result<String> {
-    let path = site.authority_certificate();
-    std::fs::read_to_string(&path).with_context(|| {
-        format!(
-            "this site has no local authority at {}\nhint: it is made when the gateway first starts \
-             without a certificate of its own",
-            path.display()
-        )
-    })
 }
 
 /// Makes an error of what the gateway did not do.
@@ -256,160 +249,5 @@ fn explain(error: CallError, socket: &std::path::Path) -> anyhow::Error {
             Err(_) => anyhow::anyhow!("the gateway refused: {status}"),
         },
         other => other.into(),
-    }
-}
-
-fn listed(all: &Certificates) -> String {
-    let rows = all.certificates.iter().map(|certificate| {
-        let served = certificate.served.as_ref();
-        vec![
-            certificate.id.clone(),
-            certificate.names.join(", "),
-            certificate.source.clone(),
-            served.map_or("-".to_owned(), |served| served.issuer.clone()),
-            state(certificate.state).to_owned(),
-            served.map_or("-".to_owned(), |served| until(served.not_after)),
-            certificate.next_renewal.map_or("-".to_owned(), until),
-        ]
-    });
-    let headings = [
-        "ID", "NAMES", "SOURCE", "ISSUER", "STATE", "EXPIRES", "RENEWAL",
-    ];
-    let mut text = output::table(&headings, rows.collect());
-    for certificate in &all.certificates {
-        if let Some(step) = &certificate.step {
-            text.push_str(&format!("\n\n{}: {step} …", certificate.id));
-        }
-        if let Some(problem) = &certificate.problem {
-            text.push_str(&format!("\n\n{}", told(&certificate.id, problem)));
-        }
-    }
-    if let Some(left) = all.on_demand_left {
-        text.push_str(&format!(
-            "\n\n{left} more certificates can be ordered for single workspaces this week."
-        ));
-    }
-    text
-}
-
-fn shown(certificate: &Certificate) -> String {
-    let mut lines = vec![
-        format!("{}: {}", certificate.id, state(certificate.state)),
-        format!("names        {}", certificate.names.join(", ")),
-        format!("source       {}", certificate.source),
-    ];
-    if let Some(Shown {
-        issuer,
-        serial,
-        not_before,
-        not_after,
-        chain_length,
-        fingerprint,
-    }) = &certificate.served
-    {
-        lines.push(format!("issuer       {issuer}"));
-        lines.push(format!("good from    {not_before}"));
-        lines.push(format!("good until   {not_after} ({})", until(*not_after)));
-        lines.push(format!("serial       {serial}"));
-        lines.push(format!("fingerprint  {fingerprint} (SHA-256)"));
-        lines.push(format!("chain        {chain_length} certificates are sent"));
-    }
-    if let Some(renewal) = certificate.next_renewal {
-        lines.push(format!("renewal      {renewal} ({})", until(renewal)));
-    }
-    if let Some(step) = &certificate.step {
-        lines.push(format!("now          {step} …"));
-    }
-    if let Some(problem) = &certificate.problem {
-        lines.push(String::new());
-        lines.push(told(&certificate.id, problem));
-    }
-    lines.join("\n")
-}
-
-/// Tells a person why something failed, and what to do.
-fn told(id: &str, problem: &Problem) -> String {
-    let again = problem.retry_at.map_or(String::new(), |at| {
-        format!(" It is tried again {}.", until(at))
-    });
-    format!(
-        "{id}: {} ({}, {} in a row)\n  {}{again}",
-        problem.message, problem.code, problem.failures, problem.next_step
-    )
-}
-
-fn state(state: CertificateState) -> &'static str {
-    match state {
-        CertificateState::Good => "good",
-        CertificateState::Failing => "failing",
-        CertificateState::Expired => "expired",
-        CertificateState::Missing => "missing",
-    }
-}
-
-/// Says when something is, from now.
-fn until(at: kalpana_domain::Timestamp) -> String {
-    let seconds = at.as_second() - SystemClock.now().as_second();
-    let (amount, unit) = match seconds.unsigned_abs() {
-        0..60 => return "now".to_owned(),
-        seconds @ 60..7_200 => (seconds / 60, "min"),
-        seconds @ 7_200..172_800 => (seconds / 3600, "h"),
-        seconds => (seconds / 86_400, "days"),
-    };
-    if seconds < 0 {
-        format!("{amount} {unit} ago")
-    } else {
-        format!("in {amount} {unit}")
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_list_says_what_is_wrong_and_what_to_do() {
-        let now = SystemClock.now();
-        let at = |days: i64| {
-            kalpana_domain::Timestamp::from_second(now.as_second() + days * 86_400 + 3600)
-                .expect("a time")
-        };
-        let all = Certificates {
-            certificates: vec![Certificate {
-                id: "example.test".to_owned(),
-                names: vec!["example.test".to_owned()],
-                source: "acme".to_owned(),
-                state: CertificateState::Failing,
-                served: Some(Shown {
-                    issuer: "R11".to_owned(),
-                    serial: "01".to_owned(),
-                    not_before: at(-70),
-                    not_after: at(20),
-                    chain_length: 2,
-                    fingerprint: "aa".to_owned(),
-                }),
-                next_renewal: Some(at(2)),
-                step: None,
-                problem: Some(Problem {
-                    code: "acme_caa".to_owned(),
-                    message: "a CAA record forbids this authority".to_owned(),
-                    next_step: "Add the authority to the domain's CAA records.".to_owned(),
-                    at: now,
-                    failures: 3,
-                    retry_at: Some(at(2)),
-                }),
-            }],
-            on_demand_left: Some(44),
-        };
-        let text = listed(&all);
-        for part in [
-            "failing",
-            "in 20 days",
-            "a CAA record forbids this authority (acme_caa, 3 in a row)",
-            "Add the authority to the domain's CAA records. It is tried again in 2 days.",
-            "44 more certificates",
-        ] {
-            assert!(text.contains(part), "{part}: {text}");
-        }
     }
 }

@@ -115,7 +115,7 @@ async fn http_01_and_tls_alpn_01_are_proven_at_the_ports_that_people_use() {
         let issued = issued(challenge, |_| ()).await;
         let domain = issued.world.site.domain.clone();
         let certificate = issued.until(&domain).await;
-        assert_eq!(certificate.names, [domain.clone()]);
+        assert_eq!(certificate.names, std::slice::from_ref(&domain));
         let shown = issued.shown(&domain).await.expect("trusted");
         assert_eq!(shown, certificate.served.unwrap().serial);
 

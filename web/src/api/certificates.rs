@@ -1,11 +1,11 @@
 //! The gateway's certificates, looked after by administrators.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use kalpana_domain::audit::AuditAction;
 
 use crate::certificates::Wanted;
 use crate::error::{ApiError, ApiResult};
-use crate::extract::Administrator;
+use crate::extract::{Administrator, Named, NoBody};
 use crate::request::RequestContext;
 use crate::state::AppState;
 use crate::view::certificates::{CertificateView, CertificatesView};
@@ -43,9 +43,10 @@ pub(crate) async fn list(
 )]
 pub(crate) async fn renew(
     State(state): State<AppState>,
-    Path(id): Path<String>,
+    Named(id): Named,
     context: RequestContext,
     by: Administrator,
+    NoBody: NoBody,
 ) -> ApiResult<axum::Json<CertificateView>> {
     change(&state, &id, Wanted::Renew, &context, &by).await
 }
@@ -63,9 +64,10 @@ pub(crate) async fn renew(
 )]
 pub(crate) async fn revoke(
     State(state): State<AppState>,
-    Path(id): Path<String>,
+    Named(id): Named,
     context: RequestContext,
     by: Administrator,
+    NoBody: NoBody,
 ) -> ApiResult<axum::Json<CertificateView>> {
     change(&state, &id, Wanted::Revoke, &context, &by).await
 }

@@ -5,6 +5,7 @@
 
 mod access;
 mod accounts;
+mod certificates;
 mod connect;
 mod elsewhere;
 mod events;

@@ -1,5 +1,6 @@
 //! A site for one test: its store, its web service, and an orchestrator that does what it is told.
 
+pub(crate) mod gateway;
 pub(crate) mod http;
 pub(crate) mod orchestrator;
 

@@ -1,40 +1,38 @@
 //! `kalpana certs check`: what visitors are shown, as they see it.
+//!
+//! Hosts are connected to as a browser would (`probe`), what they show is judged by what this
+//! machine trusts (`judge`), and so are the files that an operator brings (`files`), whether a
+//! gateway runs or not.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+mod files;
+mod judge;
+mod probe;
 
-use anyhow::{Context, bail};
+use std::net::SocketAddr;
+
+use anyhow::bail;
 use clap::Args;
-use kalpana_config::Site;
+use kalpana_config::{CertificateSource, Config, Site};
 use kalpana_domain::clock::{Clock, SystemClock};
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 use serde::Serialize;
-use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
-use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
-use super::until;
+use self::files::FilesReport;
+use self::judge::{Finding, Judged, Trust};
+use super::view::until;
 use crate::command::Settings;
 use crate::output::{self, Format};
 use crate::privilege;
 
-/// Longest wait for a connection, or for an answer over it.
-const LIMIT: Duration = Duration::from_secs(15);
-
-/// A workspace that no site has, because ids begin with a letter and have twelve characters.
+/// A workspace's label that no site will meet: ids are drawn at random from 26 · 36^11.
 const MADE_UP: &str = "a00000000000";
-
-/// Days before the end at which an operator should look.
-const SOON: i64 = 14;
 
 #[derive(Debug, Args)]
 pub(crate) struct Check {
-    /// Hosts to look at [default: the site's own, and one of a workspace]
+    /// Hosts to look at, with a port unless it is the site's [default: the site's own, and one of
+    /// a workspace]
+    #[arg(value_name = "HOST")]
     hosts: Vec<String>,
-    /// Connect there instead of to the gateway on this machine
+    /// Connect there instead of to what the host's name leads to
     #[arg(long, value_name = "ADDRESS:PORT")]
     connect: Option<SocketAddr>,
     /// How to print the answer
@@ -44,307 +42,183 @@ pub(crate) struct Check {
     settings: Settings,
 }
 
-/// What one host shows.
+/// All that was looked at.
 #[derive(Debug, Serialize)]
 struct Report {
-    host: String,
-    issuer: Option<String>,
-    not_after: Option<kalpana_domain::Timestamp>,
-    chain_length: usize,
-    protocol: Option<String>,
-    version: Option<String>,
-    /// `system`, `local authority`, or nobody.
-    trusted_by: Option<&'static str>,
-    findings: Vec<Finding>,
+    is_good: bool,
+    hosts: Vec<HostReport>,
+    files: Vec<FilesReport>,
 }
 
-/// Something that is not as it should be.
+/// What one host shows.
 #[derive(Debug, Serialize)]
-struct Finding {
-    code: &'static str,
-    message: String,
-    fix: &'static str,
+struct HostReport {
+    host: String,
+    port: u16,
+    /// The version of TLS that was agreed on.
+    tls: Option<String>,
+    /// The protocol that was agreed on within it (ALPN).
+    alpn: Option<String>,
+    certificate: Option<Judged>,
+    findings: Vec<Finding>,
 }
 
 impl Check {
     pub(super) async fn run(&self) -> anyhow::Result<()> {
-        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let config = self.settings.load()?;
         let site = privilege::site(&config)?;
-        let address = self.connect.unwrap_or_else(|| {
-            let listen = config.gateway.listen;
-            let ip = if listen.ip().is_unspecified() {
-                IpAddr::V4(Ipv4Addr::LOCALHOST)
-            } else {
-                listen.ip()
-            };
-            SocketAddr::new(ip, listen.port())
-        });
-        let hosts = if self.hosts.is_empty() {
-            vec![
-                site.domain.clone(),
-                format!("{MADE_UP}.{}", site.workspace_domain),
-            ]
-        } else {
-            self.hosts.clone()
+        let trust = Trust::of_this_machine(&site);
+        let files = files::look(&config, &site, &trust);
+        let mut hosts = Vec::new();
+        for (host, port) in self.hosts(&config, &site)? {
+            hosts.push(look(&host, port, self.connect, &trust).await);
+        }
+        let found = hosts.iter().map(|host| host.findings.len()).sum::<usize>()
+            + files
+                .iter()
+                .map(|files| files.findings.len())
+                .sum::<usize>();
+        let report = Report {
+            is_good: found == 0,
+            hosts,
+            files,
         };
-        let has_wildcard = config.certs.of(&site.workspace_domain).source
-            != kalpana_config::CertificateSource::Acme
-            || config.certs.acme.has_wildcard();
-        let mut reports = Vec::new();
-        for host in hosts {
-            if host.starts_with(MADE_UP) && !has_wildcard {
-                continue;
-            }
-            reports.push(look(&site, &host, address).await);
+        output::answer(self.format, &report, told)?;
+        match found {
+            0 => Ok(()),
+            1 => bail!("one thing is wrong"),
+            several => bail!("{several} things are wrong"),
         }
-        let is_good = reports.iter().all(|report| report.findings.is_empty());
-        output::answer(self.format, &reports, |reports| {
-            let reports: Vec<String> = reports.iter().map(told).collect();
-            reports.join("\n\n")
-        })?;
-        if !is_good {
-            bail!("not everything is as it should be");
+    }
+
+    /// Returns the hosts to look at. A made-up workspace shows what all will, but where each
+    /// workspace has a certificate of its own there is none for one that does not exist.
+    fn hosts(&self, config: &Config, site: &Site) -> anyhow::Result<Vec<(String, u16)>> {
+        if !self.hosts.is_empty() {
+            let named = self.hosts.iter();
+            return named.map(|host| with_port(host, site.port)).collect();
         }
-        Ok(())
+        let mut hosts = vec![(site.domain.clone(), site.port)];
+        let source = config.certs.of(&site.workspace_domain).source;
+        if source != CertificateSource::Acme || config.certs.acme.has_wildcard() {
+            hosts.push((format!("{MADE_UP}.{}", site.workspace_domain), site.port));
+        }
+        Ok(hosts)
     }
 }
 
-fn told(report: &Report) -> String {
-    let mut lines = vec![report.host.clone()];
-    if let (Some(issuer), Some(not_after)) = (&report.issuer, report.not_after) {
-        let by = report.trusted_by.unwrap_or("nobody here");
-        lines.push(format!(
-            "  by {issuer}, ends {}, {} certificates are sent, trusted by {by}",
-            until(not_after),
-            report.chain_length
-        ));
-    }
-    if let (Some(version), Some(protocol)) = (&report.version, &report.protocol) {
-        lines.push(format!("  {version}, {protocol}"));
-    }
-    for finding in &report.findings {
-        lines.push(format!("  wrong: {} ({})", finding.message, finding.code));
-        lines.push(format!("    {}", finding.fix));
-    }
-    if report.findings.is_empty() {
-        lines.push("  good".to_owned());
-    }
-    lines.join("\n")
+fn with_port(host: &str, usual: u16) -> anyhow::Result<(String, u16)> {
+    let (name, port) = match host.split_once(':') {
+        None => (host, usual),
+        Some((name, port)) => match port.parse() {
+            Ok(port) => (name, port),
+            Err(_) => bail!("{host:?} is not a host\nhint: it looks like dev.example.com:8443"),
+        },
+    };
+    Ok((name.to_ascii_lowercase(), port))
 }
 
-async fn look(site: &Site, host: &str, address: SocketAddr) -> Report {
-    let mut report = Report {
+async fn look(host: &str, port: u16, connect: Option<SocketAddr>, trust: &Trust) -> HostReport {
+    let mut report = HostReport {
         host: host.to_owned(),
-        issuer: None,
-        not_after: None,
-        chain_length: 0,
-        protocol: None,
-        version: None,
-        trusted_by: None,
+        port,
+        tls: None,
+        alpn: None,
+        certificate: None,
         findings: Vec::new(),
     };
-    let chain = match shake_hands(host, address, &mut report).await {
-        Ok(chain) => chain,
-        Err(error) => {
-            report.findings.push(Finding {
-                code: "tls_failed",
-                message: format!("no handshake with {address}: {error:#}"),
-                fix: "Check that the gateway runs and listens there (gateway.listen), and \
-                      `kalpana certs list` for a certificate that is missing.",
-            });
-            return report;
+    match probe::shake_hands(host, port, connect).await {
+        Ok(seen) => {
+            let (judged, findings) = judge::judge(host, &seen.chain, trust, SystemClock.now());
+            report.tls = seen.tls;
+            report.alpn = seen.alpn;
+            report.certificate = judged;
+            report.findings = findings;
         }
-    };
-    judge_leaf(&chain, host, &mut report);
-    report.trusted_by = trusted_by(site, host, address).await;
-    if report.trusted_by.is_none() && report.findings.is_empty() {
-        report.findings.push(if chain.len() == 1 {
-            Finding {
-                code: "chain_incomplete",
-                message: "only the certificate itself is sent, and nobody here knows who signed it"
-                    .to_owned(),
-                fix: "Put the intermediate certificates after it into certificate_file \
-                      (authorities call this the full chain).",
-            }
-        } else {
-            Finding {
-                code: "untrusted",
-                message: "nobody here trusts who signed it".to_owned(),
-                fix: "`kalpana certs trust` for the site's own authority; \
-                      certs.acme.directory = \"letsencrypt\" for one that browsers trust.",
-            }
-        });
+        Err(finding) => report.findings.push(finding),
     }
     report
 }
 
-fn judge_leaf(chain: &[CertificateDer<'static>], host: &str, report: &mut Report) {
-    report.chain_length = chain.len();
-    let parsed = chain
-        .first()
-        .and_then(|leaf| X509Certificate::from_der(leaf).ok());
-    let Some((_, leaf)) = parsed else {
-        report.findings.push(Finding {
-            code: "certificate_garbage",
-            message: "what is shown is no certificate".to_owned(),
-            fix: "Replace certificate_file.",
-        });
-        return;
-    };
-    let issuer = leaf.issuer().iter_common_name().next();
-    let issuer = issuer.and_then(|name| name.as_str().ok());
-    report.issuer = Some(issuer.map_or_else(|| leaf.issuer().to_string(), ToOwned::to_owned));
-    let not_after = leaf.validity().not_after.timestamp();
-    report.not_after = kalpana_domain::Timestamp::from_second(not_after).ok();
-    let now = SystemClock.now().as_second();
-    if not_after <= now {
-        report.findings.push(Finding {
-            code: "certificate_expired",
-            message: "its time is over".to_owned(),
-            fix: "`kalpana certs list` says why there is no other; certificate files are replaced \
-                  by you.",
-        });
-    } else if not_after - now < SOON * 86_400 && leaf.validity().time_to_expiration().is_some() {
-        let lifetime = not_after - leaf.validity().not_before.timestamp();
-        // One of six days is always near its end.
-        if (not_after - now) * 6 < lifetime {
-            report.findings.push(Finding {
-                code: "certificate_ends_soon",
-                message: "it ends soon, and should have been replaced".to_owned(),
-                fix: "`kalpana certs list` says why it was not.",
-            });
+fn told(report: &Report) -> String {
+    let hosts = report.hosts.iter().map(|host| {
+        let mut lines = vec![format!("{}:{}", host.host, host.port)];
+        if let Some(judged) = &host.certificate {
+            lines.extend(told_certificate(judged));
         }
-    }
-    if leaf.validity().not_before.timestamp() > now {
-        report.findings.push(Finding {
-            code: "clock_wrong",
-            message: "its time has not come yet".to_owned(),
-            fix: "Set this machine's clock.",
-        });
-    }
-    let names = leaf.subject_alternative_name().ok().flatten();
-    let names = names.map(|names| names.value.general_names.as_slice());
-    let covers = names.unwrap_or_default().iter().any(|name| match name {
-        GeneralName::DNSName(name) => fits(name, host),
-        _ => false,
+        if let Some(tls) = &host.tls {
+            let alpn = host.alpn.as_deref().unwrap_or("no ALPN");
+            lines.push(format!("  protocol  {tls}, {alpn}"));
+        }
+        lines.extend(told_findings(&host.findings));
+        lines.join("\n")
     });
-    if !covers {
-        report.findings.push(Finding {
-            code: "name_not_covered",
-            message: format!("it is not for {host}"),
-            fix: "Let the certificate name the domain and *.<workspace domain>.",
-        });
-    }
+    let files = report.files.iter().map(|files| {
+        let mut lines = vec![files.certificate_file.display().to_string()];
+        if let Some(judged) = &files.certificate {
+            lines.extend(told_certificate(judged));
+        }
+        lines.extend(told_findings(&files.findings));
+        lines.join("\n")
+    });
+    hosts.chain(files).collect::<Vec<_>>().join("\n\n")
 }
 
-/// Tells whether a name of a certificate stands for a host; a wildcard does for one label.
-fn fits(name: &str, host: &str) -> bool {
-    match name.strip_prefix("*.") {
-        Some(parent) => host
-            .split_once('.')
-            .is_some_and(|(_, rest)| rest.eq_ignore_ascii_case(parent)),
-        None => name.eq_ignore_ascii_case(host),
-    }
-}
-
-async fn shake_hands(
-    host: &str,
-    address: SocketAddr,
-    report: &mut Report,
-) -> anyhow::Result<Vec<CertificateDer<'static>>> {
-    let seen = Arc::new(Looker::default());
-    let mut config = ClientConfig::builder()
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::clone(&seen) as _)
-        .with_no_client_auth();
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    let name = ServerName::try_from(host.to_owned()).context("it is not a host name")?;
-    let connect = async {
-        let stream = TcpStream::connect(address).await?;
-        let connector = TlsConnector::from(Arc::new(config));
-        anyhow::Ok(connector.connect(name, stream).await?)
+fn told_certificate(judged: &Judged) -> Vec<String> {
+    let chain = if judged.is_chain_complete {
+        "complete"
+    } else {
+        "incomplete"
     };
-    let stream = tokio::time::timeout(LIMIT, connect)
-        .await
-        .context("it took too long")??;
-    let (_, connection) = stream.get_ref();
-    report.version = connection
-        .protocol_version()
-        .map(|version| format!("{version:?}"));
-    report.protocol = connection
-        .alpn_protocol()
-        .map(|protocol| String::from_utf8_lossy(protocol).into_owned());
-    let chain = seen.chain.lock().expect("no holder panics");
-    Ok(chain.clone())
-}
-
-/// Finds out who trusts what is shown, by asking as a browser would.
-async fn trusted_by(site: &Site, host: &str, address: SocketAddr) -> Option<&'static str> {
-    let ask = async |builder: reqwest::ClientBuilder| {
-        let client = builder
-            .resolve(host, address)
-            .timeout(LIMIT)
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .build()
-            .ok()?;
-        let url = format!("https://{host}:{}/", address.port());
-        client.get(url).send().await.ok()
+    let sent = match judged.chain_length {
+        1 => "one certificate".to_owned(),
+        several => format!("{several} certificates"),
     };
-    if ask(reqwest::Client::builder()).await.is_some() {
-        return Some("the system");
-    }
-    let pem = std::fs::read(site.authority_certificate()).ok()?;
-    let authority = reqwest::Certificate::from_pem(&pem).ok()?;
-    let own = reqwest::Client::builder().tls_certs_only([authority]);
-    ask(own).await.map(|_| "the site's local authority")
+    let trusted = match (judged.is_trusted_by_system, judged.is_trusted_by_authority) {
+        (true, true) => "by this system, and by the site's local authority",
+        (true, false) => "by this system",
+        (false, true) => {
+            "by who trusts the site's local authority; this system does not \
+             (`kalpana certs trust` changes that)"
+        }
+        (false, false) => "by nobody here",
+    };
+    vec![
+        format!("  names     {}", judged.names.join(", ")),
+        format!("  issuer    {}", judged.issuer),
+        format!("  chain     {chain}, {sent}"),
+        format!("  trusted   {trusted}"),
+        format!(
+            "  ends      {} ({})",
+            judged.not_after,
+            until(judged.not_after)
+        ),
+    ]
 }
 
-/// Takes whatever is shown, and keeps it to be looked at. Nothing is sent over such a connection.
-#[derive(Debug, Default)]
-struct Looker {
-    chain: Mutex<Vec<CertificateDer<'static>>>,
+fn told_findings(findings: &[Finding]) -> Vec<String> {
+    if findings.is_empty() {
+        return vec!["  good".to_owned()];
+    }
+    let lines = findings.iter().flat_map(|finding| {
+        [
+            format!("  wrong     {} ({})", finding.message, finding.code),
+            format!("    fix     {}", finding.fix),
+        ]
+    });
+    lines.collect()
 }
 
-impl ServerCertVerifier for Looker {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        let mut chain = self.chain.lock().expect("no holder panics");
-        *chain = std::iter::once(end_entity)
-            .chain(intermediates)
-            .map(|certificate| certificate.clone().into_owned())
-            .collect();
-        Ok(ServerCertVerified::assertion())
-    }
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        rustls::crypto::aws_lc_rs::default_provider()
-            .signature_verification_algorithms
-            .supported_schemes()
+    #[test]
+    fn a_host_may_name_its_port() {
+        let read = |host| with_port(host, 443).ok();
+        assert_eq!(read("Example.com"), Some(("example.com".to_owned(), 443)));
+        assert_eq!(read("example.com:1"), Some(("example.com".to_owned(), 1)));
+        assert_eq!(read("example.com:x"), None);
+        assert_eq!(read("example.com:65536"), None);
     }
 }

@@ -1,37 +1,22 @@
 //! `kalpana certs trust`: the local authority into the stores of this machine.
+//!
+//! Programs look in the system's store (`system`), browsers in databases of their own (`nss`). Each
+//! store is changed by itself, and what came of it is said for each; to do it again changes nothing.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+mod nss;
+mod system;
+
+use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use clap::Args;
+use nix::unistd::User;
+use serde::Serialize;
 
-use super::read_authority;
+use super::authority::Authority;
 use crate::command::Settings;
-use crate::{output, privilege};
-
-/// What to do when `certutil` is missing.
-const NO_CERTUTIL: &str = "certutil is not installed; it is in the package libnss3-tools (Debian, \
-    Ubuntu) or nss-tools (Fedora)";
-
-/// Stores of the system: where certificates go, and what takes them in.
-const SYSTEM: [(&str, &[&str]); 2] = [
-    (
-        "/usr/local/share/ca-certificates",
-        &["update-ca-certificates"],
-    ),
-    (
-        "/etc/pki/ca-trust/source/anchors",
-        &["update-ca-trust", "extract"],
-    ),
-];
-
-/// Where Firefox keeps profiles, below a home.
-const FIREFOX: [&str; 3] = [
-    ".mozilla/firefox",
-    "snap/firefox/common/.mozilla/firefox",
-    ".var/app/org.mozilla.firefox/.mozilla/firefox",
-];
+use crate::output::{self, Format};
+use crate::privilege;
 
 #[derive(Debug, Args)]
 pub(crate) struct Trust {
@@ -39,166 +24,166 @@ pub(crate) struct Trust {
     #[arg(long)]
     remove: bool,
     /// Only the system's store, for curl, git and the like; needs root
-    #[arg(long, conflicts_with = "user")]
+    #[arg(long)]
     system: bool,
     /// Only the stores of your own browsers
     #[arg(long)]
     user: bool,
+    /// The certificate, as another machine's `export-ca` printed it [default: this site's]
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// How to print the answer
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
     #[command(flatten)]
     settings: Settings,
 }
 
 /// What came of one store.
-enum Outcome {
-    Done(String),
-    Skipped(String),
-    Failed(String),
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct Outcome {
+    /// What people call it.
+    store: String,
+    /// Where it is.
+    place: String,
+    result: Done,
+    /// Why, where it was skipped or failed.
+    reason: Option<String>,
+}
+
+/// How it went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Done {
+    /// It is trusted from now on.
+    Trusted,
+    /// It was trusted before.
+    AlreadyTrusted,
+    /// It is trusted no more.
+    Removed,
+    /// It was not there.
+    NotThere,
+    /// It is for somebody else to do.
+    Skipped,
+    /// It could not be done.
+    Failed,
+}
+
+impl Done {
+    fn in_words(self) -> &'static str {
+        match self {
+            Self::Trusted => "trusted now",
+            Self::AlreadyTrusted => "trusted already",
+            Self::Removed => "removed",
+            Self::NotThere => "was not there",
+            Self::Skipped => "skipped",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// Whose browsers they are.
+#[derive(Debug)]
+struct Person {
+    home: PathBuf,
+    /// Set where this process is root's and acts for somebody else, so that nothing in their home
+    /// becomes root's.
+    user: Option<User>,
+}
+
+impl Person {
+    /// Returns who typed the command, also behind `sudo`.
+    fn at_the_keyboard() -> anyhow::Result<Self> {
+        let behind_sudo = std::env::var("SUDO_USER").ok();
+        if let Some(name) = behind_sudo.filter(|name| name != "root" && privilege::is_root()) {
+            let user = User::from_name(&name)?;
+            let user = user.with_context(|| format!("there is no user {name}"))?;
+            return Ok(Self {
+                home: user.dir.clone(),
+                user: Some(user),
+            });
+        }
+        let home = std::env::var_os("HOME").context("HOME is not set, so no browsers are found")?;
+        Ok(Self {
+            home: home.into(),
+            user: None,
+        })
+    }
 }
 
 impl Trust {
-    pub(super) fn run(&self) -> anyhow::Result<()> {
-        let site = privilege::site(&self.settings.load()?)?;
-        let pem = read_authority(&site)?;
-        let name = format!("Kalpana local authority ({})", site.domain);
+    pub(super) async fn run(&self) -> anyhow::Result<()> {
+        let authority = match &self.file {
+            Some(path) => Authority::read(path)?,
+            None => Authority::of(&privilege::site(&self.settings.load()?)?)?,
+        };
+        let is_everywhere = self.system == self.user;
         let mut outcomes = Vec::new();
-        if !self.user {
-            outcomes.push(self.in_system(&site.domain, &pem));
+        if self.system || is_everywhere {
+            outcomes.push(self.in_system(&authority));
         }
-        if !self.system {
-            let home = std::env::var_os("HOME").context("HOME is not set")?;
-            let file = site.authority_certificate();
-            outcomes.extend(self.in_browsers(Path::new(&home), &name, &file));
+        if self.user || is_everywhere {
+            let person = Person::at_the_keyboard()?;
+            outcomes.extend(nss::change_all(&person, &authority, self.remove).await);
         }
-        let mut has_done = false;
-        let mut has_failed = false;
-        for outcome in outcomes {
-            match outcome {
-                Outcome::Done(text) => {
-                    has_done = true;
-                    output::print_line(&format!("done     {text}"))?;
-                }
-                Outcome::Skipped(text) => output::print_line(&format!("skipped  {text}"))?,
-                Outcome::Failed(text) => {
-                    has_failed = true;
-                    output::print_line(&format!("failed   {text}"))?;
-                }
-            }
+        output::answer(self.format, &outcomes, |outcomes| told(outcomes))?;
+        let results: Vec<Done> = outcomes.iter().map(|outcome| outcome.result).collect();
+        if results.contains(&Done::Failed) {
+            bail!("not every store could be changed\nhint: each line above says why");
         }
-        if has_failed {
-            bail!("not every store could be changed");
-        }
-        if !has_done {
+        if results.iter().all(|result| *result == Done::Skipped) {
             bail!("no store was changed\nhint: each line above says why");
         }
-        output::note("Browsers that are open must be restarted.");
+        let is_changed = |result: &Done| matches!(result, Done::Trusted | Done::Removed);
+        if self.format == Format::Text && results.iter().any(is_changed) {
+            output::note("Programs that run already have to be started again, browsers too.");
+        }
         Ok(())
     }
 
-    fn in_system(&self, domain: &str, pem: &str) -> Outcome {
-        let Some((directory, update)) = SYSTEM
-            .into_iter()
-            .find(|(directory, _)| Path::new(directory).is_dir())
-        else {
-            return Outcome::Skipped(
-                "the system's store: neither Debian's nor Fedora's is here".to_owned(),
-            );
-        };
-        if !privilege::is_root() {
-            return Outcome::Skipped(format!(
-                "the system's store ({directory}): needs root; run `sudo kalpana certs trust --system`"
-            ));
-        }
-        let path = Path::new(directory).join(format!("kalpana-{domain}.crt"));
-        let changed = if self.remove {
-            match std::fs::remove_file(&path) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
-                _ => Ok(()),
-            }
-        } else {
-            std::fs::write(&path, pem)
-        };
-        if let Err(error) = changed {
-            return Outcome::Failed(format!("{}: {error}", path.display()));
-        }
-        match run(update) {
-            Ok(()) => Outcome::Done(format!("the system's store ({})", path.display())),
-            Err(why) => Outcome::Failed(format!("the system's store: {why}")),
-        }
-    }
-
-    fn in_browsers(&self, home: &Path, name: &str, file: &Path) -> Vec<Outcome> {
-        let chromium = home.join(".pki/nssdb");
-        if !self.remove && !chromium.join("cert9.db").exists() {
-            // Chromium makes it when it first runs; it takes one that is there already.
-            if let Err(error) = std::fs::create_dir_all(&chromium) {
-                return vec![Outcome::Failed(format!("{}: {error}", chromium.display()))];
-            }
-            let database = format!("sql:{}", chromium.display());
-            if let Err(why) = run(&["certutil", "-d", &database, "-N", "--empty-password"]) {
-                return vec![Outcome::Failed(format!("Chromium: {why}"))];
-            }
-        }
-        let mut stores = vec![("Chromium".to_owned(), chromium)];
-        stores.extend(firefox_profiles(home).into_iter().map(|profile| {
-            let name = profile.file_name().unwrap_or_default().to_string_lossy();
-            (format!("Firefox ({name})"), profile.clone())
-        }));
-        stores
-            .into_iter()
-            .filter(|(_, store)| store.join("cert9.db").exists())
-            .map(|(browser, store)| self.in_store(&browser, &store, name, file))
-            .collect()
-    }
-
-    fn in_store(&self, browser: &str, store: &Path, name: &str, file: &Path) -> Outcome {
-        let database = format!("sql:{}", store.display());
-        // An older authority of the same name would stand in the way.
-        let is_there = run(&["certutil", "-d", &database, "-L", "-n", name]).is_ok();
-        if is_there && let Err(why) = run(&["certutil", "-d", &database, "-D", "-n", name]) {
-            return Outcome::Failed(format!("{browser}: {why}"));
-        }
-        if self.remove {
-            return if is_there {
-                Outcome::Done(format!("{browser} ({})", store.display()))
-            } else {
-                Outcome::Skipped(format!("{browser}: it was not there"))
+    fn in_system(&self, authority: &Authority) -> Outcome {
+        let Some(store) = system::Store::of_this_machine() else {
+            return Outcome {
+                store: "the system's store".to_owned(),
+                place: "none".to_owned(),
+                result: Done::Skipped,
+                reason: Some(
+                    "none that is known is here; install the package ca-certificates".to_owned(),
+                ),
             };
-        }
-        let file = file.display().to_string();
-        let add = [
-            "certutil", "-d", &database, "-A", "-t", "C,,", "-n", name, "-i", &file,
-        ];
-        match run(&add) {
-            Ok(()) => Outcome::Done(format!("{browser} ({})", store.display())),
-            Err(why) => Outcome::Failed(format!("{browser}: {why}")),
+        };
+        let path = store.path_of(&authority.name);
+        let (result, reason) =
+            if !privilege::is_root() && !store.is_as_wanted(authority, self.remove) {
+                let remove = if self.remove { " --remove" } else { "" };
+                let command = format!(
+                    "it needs root: sudo kalpana certs trust --system{remove} --file {}",
+                    authority.path.display()
+                );
+                (Done::Skipped, Some(command))
+            } else {
+                match store.change(authority, self.remove) {
+                    Ok(result) => (result, None),
+                    Err(why) => (Done::Failed, Some(why)),
+                }
+            };
+        Outcome {
+            store: "the system's store".to_owned(),
+            place: path.display().to_string(),
+            result,
+            reason,
         }
     }
 }
 
-fn firefox_profiles(home: &Path) -> Vec<PathBuf> {
-    let mut profiles: Vec<PathBuf> = FIREFOX
-        .iter()
-        .filter_map(|place| std::fs::read_dir(home.join(place)).ok())
-        .flatten()
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| path.join("cert9.db").exists())
-        .collect();
-    profiles.sort();
-    profiles
-}
-
-/// Runs a program; says why it failed.
-fn run(command: &[&str]) -> Result<(), String> {
-    let output = Command::new(command[0]).args(&command[1..]).output();
-    match output {
-        Ok(output) if output.status.success() => Ok(()),
-        Ok(output) => {
-            let words = String::from_utf8_lossy(&output.stderr);
-            Err(format!("{}: {}", command[0], words.trim()))
+fn told(outcomes: &[Outcome]) -> String {
+    let lines = outcomes.iter().map(|outcome| {
+        let words = outcome.result.in_words();
+        let (store, place) = (&outcome.store, &outcome.place);
+        match &outcome.reason {
+            None => format!("{words:<15}  {store} ({place})"),
+            Some(reason) => format!("{words:<15}  {store} ({place}): {reason}"),
         }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && command[0] == "certutil" => {
-            Err(NO_CERTUTIL.to_owned())
-        }
-        Err(error) => Err(format!("{}: {error}", command[0])),
-    }
+    });
+    lines.collect::<Vec<_>>().join("\n")
 }

@@ -1,5 +1,6 @@
 "use client";
 
+import { ShieldQuestionMark, TriangleAlert } from "lucide-react";
 import { useState } from "react";
 import { toast } from "sonner";
 
@@ -13,14 +14,17 @@ import {
   AlertDialogTitle,
   AlertDialogTrigger,
 } from "@/components/ui/alert-dialog";
+import { Alert } from "@/components/ui/alert";
 import { Badge } from "@/components/ui/badge";
 import { Button } from "@/components/ui/button";
 import { Card } from "@/components/ui/card";
 import { DialogFooter, DialogHeader } from "@/components/ui/dialog";
 import { Skeleton } from "@/components/ui/skeleton";
 import { useCertificates, useRenewCertificate, useRevokeCertificate } from "@/hooks/use-certificates";
+import { useNow } from "@/hooks/use-now";
 import { asApiError } from "@/lib/api/error";
 import type { Certificate } from "@/lib/api/types";
+import { capitalised, fullTime } from "@/lib/format";
 
 /** Where certificates come from, in words. */
 const SOURCES: Record<string, string> = {
@@ -40,6 +44,15 @@ export function CertificateList() {
     );
   }
   const { certificates, on_demand_left: left } = all.data;
+  if (certificates.length === 0) {
+    return (
+      <Card className="flex flex-col items-center px-6 py-10 text-center">
+        <ShieldQuestionMark aria-hidden="true" className="size-5 text-muted-foreground" />
+        <p className="mt-3 text-sm font-medium">No certificates</p>
+        <p className="mt-1 text-sm text-muted-foreground">The gateway has none yet. Its log says what it is doing.</p>
+      </Card>
+    );
+  }
   return (
     <>
       <Card className="overflow-hidden">
@@ -61,22 +74,24 @@ export function CertificateList() {
 
 function CertificateRow({ certificate }: { certificate: Certificate }) {
   const { id, names, served, problem, step } = certificate;
+  const name = names.join(", ");
   const heading = `certificate-${id}`;
+  const now = useNow(60_000);
   return (
     <li aria-labelledby={heading} className="px-4 py-3.5 sm:px-5">
       <div className="flex flex-wrap items-start justify-between gap-x-4 gap-y-3">
         <div className="min-w-0">
           <p className="flex flex-wrap items-center gap-x-2.5 gap-y-1">
             <span id={heading} className="font-mono text-[0.8125rem] leading-6 [overflow-wrap:anywhere]">
-              {names.join(", ")}
+              {name}
             </span>
             <StateBadge certificate={certificate} />
           </p>
           <p className="mt-0.5 text-xs leading-5 text-muted-foreground">
             {served !== undefined && served !== null ? (
               <>
-                {isOver(served.not_after) ? "ended " : "ends "}
-                <TimeAgo at={served.not_after} />
+                {isOver(served.not_after, now) ? "ended " : "ends "}
+                <TimeAgo at={served.not_after} />, on {fullTime(served.not_after)}
                 {" · by "}
                 <span className="[overflow-wrap:anywhere]">{served.issuer}</span>
               </>
@@ -95,8 +110,8 @@ function CertificateRow({ certificate }: { certificate: Certificate }) {
         </div>
         {certificate.source === "acme" && (
           <div className="flex gap-2">
-            <Renew id={id} isBusy={step !== undefined && step !== null} />
-            {served !== undefined && served !== null && <Revoke id={id} />}
+            <Renew id={id} name={name} isBusy={step !== undefined && step !== null} />
+            {served !== undefined && served !== null && <Revoke id={id} name={name} />}
           </div>
         )}
       </div>
@@ -106,7 +121,9 @@ function CertificateRow({ certificate }: { certificate: Certificate }) {
         </p>
       )}
       {problem !== undefined && problem !== null && (
-        <div className="mt-2.5 rounded-lg bg-destructive-surface px-3 py-2 text-[0.8125rem] leading-5">
+        <Alert variant={certificate.state === "failing" ? "warning" : "destructive"} className="mt-2.5 text-[0.8125rem]">
+          <TriangleAlert aria-hidden="true" />
+          <div className="min-w-0">
           <p className="text-pretty [overflow-wrap:anywhere]">{sentence(problem.message)}</p>
           <p className="mt-1 text-pretty text-muted-foreground">
             {problem.next_step}
@@ -121,7 +138,8 @@ function CertificateRow({ certificate }: { certificate: Certificate }) {
             {problem.code}
             {problem.failures > 1 && `, ${String(problem.failures)} in a row`}
           </code>
-        </div>
+          </div>
+        </Alert>
       )}
     </li>
   );
@@ -133,11 +151,11 @@ function StateBadge({ certificate: { state } }: { certificate: Certificate }) {
   return <Badge variant="destructive">{state === "expired" ? "Expired" : "Missing"}</Badge>;
 }
 
-function Renew({ id, isBusy }: { id: string; isBusy: boolean }) {
+function Renew({ id, name, isBusy }: { id: string; name: string; isBusy: boolean }) {
   const renew = useRenewCertificate();
   const start = (): void =>
     renew.mutate(id, {
-      onSuccess: () => toast.success("There is a new certificate", { description: id }),
+      onSuccess: () => toast.success("There is a new certificate", { description: name }),
       onError: (cause) => {
         const error = asApiError(cause);
         if (error.isSignedOut) return;
@@ -145,19 +163,19 @@ function Renew({ id, isBusy }: { id: string; isBusy: boolean }) {
       },
     });
   return (
-    <Button variant="outline" size="sm" aria-label={`Renew ${id}`} onClick={start} isBusy={renew.isPending || isBusy}>
+    <Button variant="outline" size="sm" aria-label={`Renew now: ${name}`} onClick={start} isBusy={renew.isPending || isBusy}>
       Renew now
     </Button>
   );
 }
 
-function Revoke({ id }: { id: string }) {
+function Revoke({ id, name }: { id: string; name: string }) {
   const [isOpen, setIsOpen] = useState(false);
   const revoke = useRevokeCertificate();
   return (
     <AlertDialog open={isOpen} onOpenChange={setIsOpen}>
       <AlertDialogTrigger asChild>
-        <Button variant="outline" size="sm" aria-label={`Revoke ${id}`}>
+        <Button variant="outline" size="sm" aria-label={`Revoke ${name}`}>
           Revoke
         </Button>
       </AlertDialogTrigger>
@@ -165,8 +183,8 @@ function Revoke({ id }: { id: string }) {
         <DialogHeader className="pb-5 sm:pr-6">
           <AlertDialogTitle>Revoke this certificate?</AlertDialogTitle>
           <AlertDialogDescription>
-            The authority declares the certificate for {id} void, for good, and another is ordered with another key. Do
-            this if its key may be known to others. Nothing that is open is closed.
+            The authority declares the certificate for {name} void, for good, and another is ordered with another key.
+            Do this if its key may be known to others. Nothing that is open is closed.
           </AlertDialogDescription>
           {revoke.error !== null && <FormError error={asApiError(revoke.error)} />}
         </DialogHeader>
@@ -181,7 +199,7 @@ function Revoke({ id }: { id: string }) {
               revoke.mutate(id, {
                 onSuccess: () => {
                   setIsOpen(false);
-                  toast.success("Revoked, and replaced", { description: id });
+                  toast.success("Revoked, and replaced", { description: name });
                 },
               })
             }
@@ -194,10 +212,11 @@ function Revoke({ id }: { id: string }) {
   );
 }
 
-function isOver(at: string): boolean {
-  return Date.parse(at) <= Date.now();
+function isOver(at: string, now: number): boolean {
+  return Date.parse(at) <= now;
 }
 
 function sentence(message: string): string {
-  return `${message.charAt(0).toUpperCase()}${message.slice(1)}.`;
+  const text = capitalised(message);
+  return /[.!?…]$/.test(text) ? text : `${text}.`;
 }

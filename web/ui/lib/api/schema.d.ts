@@ -51,6 +51,150 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/admin/certificates": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists the certificates, the site's own first */
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Certificates"];
+                    };
+                };
+                /** @description Refused or failed */
+                default: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/admin/certificates/{id}/renew": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Orders a new certificate now
+         * @description Answers when it is there, or could not be had: after seconds or minutes.
+         */
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    /** @description What the list calls it */
+                    id: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Certificate"];
+                    };
+                };
+                /** @description Refused or failed */
+                default: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/admin/certificates/{id}/revoke": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Has the authority declare a certificate void, and orders another with another key
+         * @description The old one is served until the new one is there.
+         */
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    /** @description What the list calls it */
+                    id: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Certificate"];
+                    };
+                };
+                /** @description Refused or failed */
+                default: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/admin/users": {
         parameters: {
             query?: never;
@@ -1482,6 +1626,66 @@ export interface components {
              */
             host: string;
         };
+        /** @description One certificate, served or wanted. */
+        Certificate: {
+            /** @description What it is called. */
+            id: string;
+            /** @description The names it is for. */
+            names: string[];
+            /**
+             * Format: date-time
+             * @description When the next is ordered or signed; absent where an operator brings it.
+             */
+            next_renewal?: string | null;
+            problem?: components["schemas"]["CertificateProblem"] | null;
+            served?: components["schemas"]["ServedCertificate"] | null;
+            /** @description `local` (the site's own authority), `files` or `acme`. */
+            source: string;
+            /** @description How it is. */
+            state: components["schemas"]["CertificateState"];
+            /** @description What is being done right now, in words. */
+            step?: string | null;
+        };
+        /** @description Why there is no new one. */
+        CertificateProblem: {
+            /**
+             * Format: date-time
+             * @description When.
+             */
+            at: string;
+            /** @description Stable and in snake case. */
+            code: string;
+            /**
+             * Format: int32
+             * @description How often in a row.
+             */
+            failures: number;
+            /** @description What happened. */
+            message: string;
+            /** @description What to do about it. */
+            next_step: string;
+            /**
+             * Format: date-time
+             * @description When it is tried again by itself.
+             */
+            retry_at?: string | null;
+        };
+        /**
+         * @description How a certificate is.
+         * @enum {string}
+         */
+        CertificateState: "good" | "failing" | "expired" | "missing";
+        /** @description All certificates of the gateway. */
+        Certificates: {
+            /** @description Those of the site first, then those of single workspaces by name. */
+            certificates: components["schemas"]["Certificate"][];
+            /**
+             * Format: int32
+             * @description How many more may be ordered for single workspaces this week; absent where one wildcard
+             *     serves all.
+             */
+            on_demand_left?: number | null;
+        };
         /** @description A link that was just made. Its address is shown this once. */
         CreatedLink: components["schemas"]["ShareLink"] & {
             /**
@@ -1764,6 +1968,25 @@ export interface components {
          * @enum {string}
          */
         Scope: "workspace:read" | "workspace:write" | "workspace:delete" | "users:write";
+        /** @description What visitors are shown. */
+        ServedCertificate: {
+            /** @description SHA-256 of it, in hex. */
+            fingerprint: string;
+            /** @description Who signed it. */
+            issuer: string;
+            /**
+             * Format: date-time
+             * @description Until when it is good.
+             */
+            not_after: string;
+            /**
+             * Format: date-time
+             * @description From when it is good.
+             */
+            not_before: string;
+            /** @description Its serial number, in hex. */
+            serial: string;
+        };
         /** @description Who is signed in. */
         Session: {
             /**
