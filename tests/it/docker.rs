@@ -2,6 +2,7 @@
 
 mod assets;
 mod bad_input;
+mod certificates;
 mod command_line;
 mod image;
 mod inside;

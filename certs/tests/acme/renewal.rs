@@ -1,5 +1,6 @@
 //! Certificates are replaced in time, as the authority would like it.
 
+use kalpana_domain::clock::{Clock, SystemClock};
 use kalpana_protocol::certificates::{Certificate, CertificateState};
 use kalpana_test_acme::Shim;
 
@@ -58,7 +59,7 @@ async fn the_authoritys_window_counts_and_the_order_says_what_it_replaces() {
     let settings = authority
         .settings("challenge = \"http-01\"\nprofile = \"shortlived\"\n")
         .replace(&authority.pebble.directory_url(), &shim.directory_url());
-    let now = jiff::Timestamp::now();
+    let now = SystemClock.now();
     let at = |days: i64| (now + jiff::SignedDuration::from_hours(days * 24)).to_string();
     shim.set_window(&at(10), &at(12));
     let ports = (authority.http, authority.tls);

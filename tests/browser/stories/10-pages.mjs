@@ -41,6 +41,9 @@ export const stories = {
     await ada.visit("/admin");
     await ada.page.getByRole("list", { name: "People" }).getByText("ada@example.com").waitFor();
     await ada.page.getByText(world.site.origin, { exact: true }).waitFor();
+    const certificates = ada.page.getByRole("list", { name: "Certificates" });
+    await certificates.getByText("the site's own authority").waitFor();
+    await certificates.getByText("Good", { exact: true }).waitFor();
     await world.gallery.take(ada.page, "admin");
     await ada.page.getByRole("button", { name: "New person" }).click();
     await ada.page.getByRole("dialog", { name: "New person" }).waitFor();

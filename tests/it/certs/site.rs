@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use kalpana_domain::clock::{Clock, SystemClock};
 use kalpana_tests::world::executable;
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, Issuer, KeyPair,
@@ -61,10 +62,6 @@ impl Machine {
 
     pub(crate) fn home(&self) -> PathBuf {
         self.path("h")
-    }
-
-    pub(crate) fn control_socket(&self) -> PathBuf {
-        self.path("d/run/gateway-control.sock")
     }
 
     /// Writes a file and returns its path as text.
@@ -188,7 +185,8 @@ impl Authority {
 
 /// The time now, in the type that `rcgen` takes.
 fn rcgen_now() -> time::OffsetDateTime {
-    std::time::SystemTime::now().into()
+    let now = SystemClock.now().as_second();
+    time::OffsetDateTime::from_unix_timestamp(now).expect("a time")
 }
 
 /// Shows a chain on a port of this machine, and hangs up, until it is dropped.
