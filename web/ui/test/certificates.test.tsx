@@ -78,7 +78,7 @@ describe("the list of certificates", () => {
     expect(first).toHaveAccessibleName("*.example.com");
     expect(first).toHaveTextContent(/Good/);
     const year = at(30).slice(0, 4);
-    expect(first).toHaveTextContent(new RegExp(`ends next month, on .*${year}.* by R11 · ordered by ACME · next in 2 days`));
+    expect(first).toHaveTextContent(new RegExp(`ends next month, on .*${year}.* by R11 · ordered by ACME · replaced in 2 days`));
     expect(second).toHaveAccessibleName("kalpana.localhost, *.kalpana.localhost");
     expect(second).toHaveTextContent("the site's own authority");
     // The site's own authority replaces its certificates by itself, and knows no revocation.

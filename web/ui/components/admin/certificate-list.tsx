@@ -102,7 +102,7 @@ function CertificateRow({ certificate }: { certificate: Certificate }) {
             {SOURCES[certificate.source] ?? certificate.source}
             {certificate.next_renewal !== undefined && certificate.next_renewal !== null && (
               <>
-                {" · next "}
+                {" · replaced "}
                 <TimeAgo at={certificate.next_renewal} />
               </>
             )}
