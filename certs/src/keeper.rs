@@ -196,12 +196,27 @@ impl Certs {
     }
 
     async fn issue_one(&self, issuing: &Issuing, id: &str) {
-        let Some((wanted, old, failures)) = self.book().get(id).map(|entry| {
-            let old = entry.served.clone();
-            (entry.wanted.clone(), old, entry.memory.failures)
+        let Some((wanted, old, failures, is_asked_for)) = self.book().get(id).map(|entry| {
+            let Entry { wanted, memory, .. } = entry;
+            let is_asked_for = entry.is_asked_for || memory.is_revoked;
+            (
+                wanted.clone(),
+                entry.served.clone(),
+                memory.failures,
+                is_asked_for,
+            )
         }) else {
             return;
         };
+        if !is_asked_for && let Some(newer) = self.newer(issuing, &wanted, old.as_deref()) {
+            let newer = Arc::new(newer);
+            self.resolver.put(id, Arc::clone(&newer));
+            self.settle(issuing, id, |entry| entry.succeeded(newer));
+            self.end_stand_in();
+            self.show();
+            self.announce();
+            return;
+        }
         let note = |step| {
             if let Some(entry) = self.book().get_mut(id) {
                 entry.step = Some(step);
@@ -235,6 +250,15 @@ impl Certs {
         }
         self.show();
         self.announce();
+    }
+
+    /// Returns what is kept, if it is better than what is served: the process before may have ordered
+    /// it after this one had looked, and then handed over.
+    fn newer(&self, issuing: &Issuing, wanted: &Wanted, old: Option<&Served>) -> Option<Served> {
+        let kept = issuing.vault.certificate(&wanted.id)?;
+        let is_newer = old.is_none_or(|old| old.not_before < kept.not_before);
+        let is_good = kept.covers(&wanted.names) && kept.not_after > self.clock.now();
+        (is_newer && is_good).then_some(kept)
     }
 
     /// Says that there is no new certificate, the louder the less time is left.
@@ -379,6 +403,14 @@ impl Certs {
             let is_due = entry.issue_at().is_some_and(|at| at <= now);
             return entry.served.is_none() && (entry.is_running || is_due);
         }
+        let mut entry = self.remembered(Wanted::new(vec![host.to_owned()], Origin::Acme));
+        entry.is_on_demand = true;
+        if let Some(served) = &entry.served {
+            // The process before ordered it, after this one had looked.
+            self.resolver.put(host, Arc::clone(served));
+            book.insert(host.to_owned(), entry);
+            return false;
+        }
         match issuing.budget().spend(&issuing.vault, now) {
             Ok(Ok(())) => {}
             Ok(Err(free)) => {
@@ -395,8 +427,6 @@ impl Certs {
                 return false;
             }
         }
-        let mut entry = self.remembered(Wanted::new(vec![host.to_owned()], Origin::Acme));
-        entry.is_on_demand = true;
         // One that failed before a restart is not tried sooner for it.
         let is_due = entry.issue_at().is_some_and(|at| at <= now);
         book.insert(host.to_owned(), entry);

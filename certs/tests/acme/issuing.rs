@@ -5,7 +5,7 @@ use std::sync::Arc;
 use kalpana_certs::resolver::Resolver;
 use kalpana_protocol::certificates::CertificateState;
 
-use crate::world::{Authority, run};
+use crate::world::{Authority, Opened, run};
 
 const SITE: &str = "example.test";
 
@@ -55,4 +55,31 @@ async fn tls_alpn_01_gets_a_certificate_and_shows_its_proof_to_authorities_only(
     .await;
     running.until(SITE, is_there).await;
     assert!(running.certs.answers().tls(SITE).is_none(), "it is over");
+}
+
+#[tokio::test]
+async fn the_next_process_takes_what_the_one_before_ordered_after_it_had_looked() {
+    let authority = Authority::start(|_| {}).await;
+    let directory = tempfile::tempdir().expect("a directory");
+    let settings = authority.settings("challenge = \"http-01\"\n");
+    let ports = (authority.http, authority.tls);
+    let before = run(directory.path(), ports, &settings, None).await;
+    // Opened while there was nothing yet, as the process is that will take over.
+    let next = Opened::open(directory.path(), &settings);
+    before.until(SITE, is_there).await;
+    assert!(before.certs.want("a.example.test").await);
+    let issued = authority.pebble.issued();
+    let shown = leaf(&before.certs.resolver(), SITE);
+    drop(before);
+
+    let next = next.keep(ports).await;
+    next.until(SITE, is_there).await;
+    assert_eq!(leaf(&next.certs.resolver(), SITE), shown);
+    next.certs.want("a.example.test").await;
+    assert!(next.certs.resolver().names("a.example.test"));
+    assert_eq!(
+        authority.pebble.issued(),
+        issued,
+        "nothing is ordered twice"
+    );
 }

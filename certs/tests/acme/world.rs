@@ -80,27 +80,44 @@ pub(crate) async fn run(
     settings: &str,
     observer: Option<Observer>,
 ) -> Running {
-    let mut config: Config = toml::from_str(settings).expect("settings");
-    config.server.data_dir = Some(directory.to_owned());
-    let site = Site::resolve(&config, false, None).expect("resolved");
-    let clock = Arc::new(ManualClock::new(SystemClock.now()));
-    let registry = Registry::new();
-    let time = Arc::clone(&clock) as Arc<dyn Clock>;
-    let mut certs = Certs::open(&site, &config.certs, true, &registry, time).expect("opened");
+    let mut opened = Opened::open(directory, settings);
     if let Some(observer) = observer {
-        certs = certs.observed_by(observer);
+        opened.certs = opened.certs.observed_by(observer);
     }
-    let certs = Arc::new(certs);
-    let stop = CancellationToken::new();
-    let (http, tls) = authority;
-    spawn_http(http, certs.answers(), stop.clone()).await;
-    spawn_tls(tls, certs.resolver(), stop.clone()).await;
-    let (keeper, until) = (Arc::clone(&certs), stop.clone());
-    tokio::spawn(async move { keeper.keep(&|_| true, until).await });
-    Running {
-        certs,
-        clock,
-        _stop: stop.drop_guard(),
+    opened.keep(authority).await
+}
+
+/// A site that has looked what there is, and does nothing yet.
+pub(crate) struct Opened {
+    certs: Certs,
+    clock: Arc<ManualClock>,
+}
+
+impl Opened {
+    pub(crate) fn open(directory: &Path, settings: &str) -> Self {
+        let mut config: Config = toml::from_str(settings).expect("settings");
+        config.server.data_dir = Some(directory.to_owned());
+        let site = Site::resolve(&config, false, None).expect("resolved");
+        let clock = Arc::new(ManualClock::new(SystemClock.now()));
+        let time = Arc::clone(&clock) as Arc<dyn Clock>;
+        let registry = Registry::new();
+        let certs = Certs::open(&site, &config.certs, true, &registry, time).expect("opened");
+        Self { certs, clock }
+    }
+
+    /// Orders what is due, and answers at the authority's two ports.
+    pub(crate) async fn keep(self, (http, tls): (SocketAddr, SocketAddr)) -> Running {
+        let certs = Arc::new(self.certs);
+        let stop = CancellationToken::new();
+        spawn_http(http, certs.answers(), stop.clone()).await;
+        spawn_tls(tls, certs.resolver(), stop.clone()).await;
+        let (keeper, until) = (Arc::clone(&certs), stop.clone());
+        tokio::spawn(async move { keeper.keep(&|_| true, until).await });
+        Running {
+            certs,
+            clock: self.clock,
+            _stop: stop.drop_guard(),
+        }
     }
 }
 

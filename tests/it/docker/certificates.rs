@@ -33,7 +33,10 @@ async fn operators_and_administrators_see_the_certificate_that_is_served() -> an
     for (command, words) in [
         (["renew", "kalpana.localhost"], "certificate_local"),
         (["renew", "nobody.test"], "certificate_unknown"),
-        (["issue", "abcdefghij01.kalpana.localhost"], "certificate_covered"),
+        (
+            ["issue", "abcdefghij01.kalpana.localhost"],
+            "certificate_covered",
+        ),
     ] {
         let refused = certs(&command).await?;
         assert_eq!(refused.code, 1, "{command:?}: {}", refused.stdout);
