@@ -43,6 +43,7 @@ mod sign_out;
 mod silence;
 mod smuggling;
 mod start;
+mod timing;
 mod tunnel;
 mod upgrade;
 mod world;

@@ -13,6 +13,9 @@ import { until } from "./until.mjs";
 
 const START_LIMIT_MS = 60_000;
 
+/** The domain of every site here, which Chromium resolves to this machine. */
+const DOMAIN = "kalpana.localhost";
+
 export class Site {
   /** Value of its `kalpana.instance` label. */
   instance = `ktb-${randomBytes(4).toString("hex")}`;
@@ -20,6 +23,7 @@ export class Site {
   pool = `10.${randomInt(128, 256)}.${randomInt(0, 256)}.0`;
   folder;
   binary;
+  workspaceDomain;
   port;
   #output = "";
   #ports;
@@ -31,10 +35,14 @@ export class Site {
     await until(`${what} in the site's output`, () => pattern.test(this.#output));
   }
 
-  /** Starts a site and waits until it says that it is ready. Its output goes to `log` as well. */
-  static async start({ binary, image, log }) {
+  /**
+   * Starts a site and waits until it says that it is ready. Its output goes to `log` as well.
+   * `workspaceDomain` is where its workspaces are, when that is not below the site's own domain.
+   */
+  static async start({ binary, image, log, workspaceDomain }) {
     const site = new Site();
     site.binary = binary;
+    site.workspaceDomain = workspaceDomain ?? DOMAIN;
     // Short, because sockets are below it; open, because the roles have users of their own.
     site.folder = mkdtempSync("/tmp/kb");
     chmodSync(site.folder, 0o755);
@@ -82,17 +90,18 @@ export class Site {
       "telemetry.web_port": metrics[2],
     };
     if (image) settings["orchestrator.image"] = image;
+    if (this.workspaceDomain !== DOMAIN) settings["server.workspace_domain"] = this.workspaceDomain;
     return Object.entries(settings).flatMap(([key, value]) => ["--set", `${key}=${value}`]);
   }
 
   /** The control plane's origin. */
   get origin() {
-    return `https://kalpana.localhost:${this.port}`;
+    return `https://${DOMAIN}:${this.port}`;
   }
 
-  /** Returns the origin of a label below the site's domain: a workspace's, or `3000-<id>`. */
+  /** Returns the origin of a label below the workspaces' domain: a workspace's, or `3000-<id>`. */
   originOf(label) {
-    return `https://${label}.kalpana.localhost:${this.port}`;
+    return `https://${label}.${this.workspaceDomain}:${this.port}`;
   }
 
   /** The local authority's certificate. */
