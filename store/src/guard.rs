@@ -27,11 +27,12 @@ use crate::error::{Outage, StoreError, StoreResult};
 use crate::events::EventStream;
 use crate::page::{Page, PageRequest};
 use crate::records::{
-    EndedAccess, EndedSession, Idempotency, NewUser, NewWorkspace, PasswordChange, SecretHash,
-    Session, Token, UserWithPassword,
+    EndedAccess, EndedSession, Idempotency, NewUser, NewWorkspace, PasswordChange, SealedCopy,
+    SealedMark, SecretHash, Session, Token, UserWithPassword,
 };
 use crate::repository::{
-    Audit, Events, Health, Repository, Sessions, Setup, Sharing, Tokens, Users, Workspaces,
+    Audit, Events, Health, Repository, SealedCopies, Sessions, Setup, Sharing, Tokens, Users,
+    Workspaces,
 };
 use crate::transfer::{Collection, Freeze, Incoming, MoveId, Record, Transfer};
 use breaker::{Admission, Breaker};
@@ -197,6 +198,13 @@ guarded! { Sharing:
     fn port_share_by_link(secret: SecretHash) -> Option<PortShare>;
     fn all_port_shares() -> Vec<PortShare>;
     fn put_port_share(share: &PortShare, audit: AuditEvent) -> PortShare;
+}
+
+guarded! { SealedCopies:
+    fn sealed_copies(prefix: &str) -> Vec<SealedMark>;
+    fn sealed_copy(name: &str) -> Option<SealedCopy>;
+    fn put_sealed_copy(copy: &SealedCopy) -> SealedCopy;
+    fn remove_sealed_copy(name: &str, version: u64) -> bool;
 }
 
 guarded! { Audit:

@@ -31,6 +31,7 @@ mod failure;
 mod gate;
 mod indexes;
 mod open;
+mod sealed;
 mod sessions;
 mod settings;
 mod setup;
@@ -66,6 +67,7 @@ mod name {
     pub(super) const META: &str = "meta";
     pub(super) const ORGANIZATIONS: &str = "organizations";
     pub(super) const PORT_SHARES: &str = "portShares";
+    pub(super) const SEALED_COPIES: &str = "sealedCopies";
     pub(super) const SESSIONS: &str = "sessions";
     pub(super) const TOKENS: &str = "tokens";
     pub(super) const USERS: &str = "users";

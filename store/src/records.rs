@@ -150,6 +150,38 @@ pub struct Idempotency {
     pub expires_at: Timestamp,
 }
 
+/// Something that gateways share, sealed by them: the store never sees what is in it.
+#[derive(Clone, PartialEq, Eq, Serialize)]
+pub struct SealedCopy {
+    /// What it is called, its parts between slashes.
+    pub name: String,
+    /// What is in it, at most 1 MiB.
+    pub contents: Vec<u8>,
+    /// Which writing of it this is; 0 when there was none yet.
+    pub version: u64,
+    /// When it was written.
+    pub updated_at: Timestamp,
+}
+
+impl std::fmt::Debug for SealedCopy {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("SealedCopy")
+            .field("name", &self.name)
+            .field("version", &self.version)
+            .finish_non_exhaustive()
+    }
+}
+
+/// That there is a sealed copy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SealedMark {
+    /// What it is called.
+    pub name: String,
+    /// Which writing of it is the latest.
+    pub version: u64,
+}
+
 /// Returns the version of a row that is made at `at`, where rows can be removed and made again: later
 /// than every version of the row before, so that nobody takes the one for the other.
 pub(crate) fn first_version(at: Timestamp) -> u64 {

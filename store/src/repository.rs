@@ -18,8 +18,8 @@ use crate::error::StoreResult;
 use crate::events::EventStream;
 use crate::page::{Page, PageRequest};
 use crate::records::{
-    EndedAccess, EndedSession, Idempotency, NewUser, NewWorkspace, PasswordChange, SecretHash,
-    Session, Token, UserWithPassword,
+    EndedAccess, EndedSession, Idempotency, NewUser, NewWorkspace, PasswordChange, SealedCopy,
+    SealedMark, SecretHash, Session, Token, UserWithPassword,
 };
 use crate::transfer::Transfer;
 
@@ -31,6 +31,7 @@ pub trait Repository:
     + Tokens
     + Workspaces
     + Sharing
+    + SealedCopies
     + Audit
     + Events
     + Health
@@ -262,6 +263,28 @@ pub trait Sharing: Send + Sync {
     /// `NotFound("workspace")` when there is none; `Conflict("version")` when somebody wrote it
     /// since; `Conflict("ports")` when [`PortShare::PORT_LIMIT`] of the workspace are remembered.
     async fn put_port_share(&self, share: &PortShare, audit: AuditEvent) -> StoreResult<PortShare>;
+}
+
+/// What gateways share, sealed by them, so that a copy of the database opens nothing. Written by web
+/// for them. Not in the audit log: what it means is told there by who writes it.
+#[async_trait]
+pub trait SealedCopies: Send + Sync {
+    /// Lists the copies whose names begin with `prefix`, by name.
+    async fn sealed_copies(&self, prefix: &str) -> StoreResult<Vec<SealedMark>>;
+
+    /// Returns a copy.
+    async fn sealed_copy(&self, name: &str) -> StoreResult<Option<SealedCopy>>;
+
+    /// Keeps a copy as it is given, if the stored version is still `copy.version` (0 when there is
+    /// none). Returns it with its new version. The first version is the time, so that a copy that
+    /// was removed is not taken for what is called so later.
+    ///
+    /// # Errors
+    /// `Conflict("version")` when somebody wrote or removed it since.
+    async fn put_sealed_copy(&self, copy: &SealedCopy) -> StoreResult<SealedCopy>;
+
+    /// Removes a copy, if the stored version is still `version`. Returns whether it did.
+    async fn remove_sealed_copy(&self, name: &str, version: u64) -> StoreResult<bool>;
 }
 
 /// The audit log. Appended to by every writer, changed by none.

@@ -14,6 +14,7 @@ mod events;
 mod failure;
 mod open;
 mod row;
+mod sealed;
 mod sessions;
 mod setup;
 mod sharing;

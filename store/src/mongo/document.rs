@@ -2,6 +2,7 @@
 //! sessions are what other tools around MongoDB call them.
 
 mod people;
+mod sealed;
 mod sharing;
 mod workspace;
 
@@ -12,6 +13,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 pub(super) use people::{SessionDocument, TokenDocument, UserDocument};
+pub(super) use sealed::{SealedCopyDocument, SealedMarkDocument};
 pub(super) use sharing::PortShareDocument;
 pub(super) use workspace::{IdempotencyKeyDocument, WorkspaceDocument};
 

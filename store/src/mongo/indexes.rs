@@ -128,7 +128,7 @@ fn wanted() -> Vec<Index> {
 }
 
 /// The collections that transactions write to; they are made beforehand.
-const COLLECTIONS: [&str; 12] = [
+const COLLECTIONS: [&str; 13] = [
     name::AUDIT_EVENTS,
     name::COUNTERS,
     name::GATE,
@@ -137,6 +137,7 @@ const COLLECTIONS: [&str; 12] = [
     name::META,
     name::ORGANIZATIONS,
     name::PORT_SHARES,
+    name::SEALED_COPIES,
     name::SESSIONS,
     name::TOKENS,
     name::USERS,

@@ -14,8 +14,8 @@ use super::document::{
 };
 use super::failure::{Failure, code};
 use super::{
-    MongoStore, audit, gate, indexes, name, sessions, settings, sharing, state, tokens, users,
-    workspaces,
+    MongoStore, audit, gate, indexes, name, sealed, sessions, settings, sharing, state, tokens,
+    users, workspaces,
 };
 use crate::error::{StoreError, StoreResult};
 use crate::transfer::{
@@ -31,6 +31,7 @@ fn collection_name(collection: Collection) -> &'static str {
         Collection::Tokens => name::TOKENS,
         Collection::Workspaces => name::WORKSPACES,
         Collection::PortShares => name::PORT_SHARES,
+        Collection::SealedCopies => name::SEALED_COPIES,
         Collection::IdempotencyKeys => name::IDEMPOTENCY_KEYS,
         Collection::AuditEvents => name::AUDIT_EVENTS,
     }
@@ -45,6 +46,7 @@ fn read(collection: Collection, document: Document) -> StoreResult<Record> {
         Collection::Tokens => Record::Token(tokens::read(document)?),
         Collection::Workspaces => Record::Workspace(Box::new(workspaces::read(document)?)),
         Collection::PortShares => Record::PortShare(Box::new(sharing::read(document)?)),
+        Collection::SealedCopies => Record::SealedCopy(sealed::read(document)?),
         Collection::IdempotencyKeys => {
             let document: IdempotencyKeyDocument =
                 document::read(document, name::IDEMPOTENCY_KEYS)?;
@@ -91,6 +93,7 @@ fn write(record: &Record) -> StoreResult<Document> {
             document::write(&WorkspaceDocument::try_from(workspace.as_ref())?)
         }
         Record::PortShare(share) => sharing::write(share),
+        Record::SealedCopy(copy) => sealed::write(copy),
         Record::IdempotencyKey(key) => document::write(&IdempotencyKeyDocument::from(key)),
         Record::AuditEvent { sequence, event } => {
             let sequence = document::number(*sequence, "sequence")?;

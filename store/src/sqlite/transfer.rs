@@ -13,7 +13,7 @@ use super::row::{
     all, change, converted, count, exists, optional_timestamp, parsed, plain, secret_hash,
     timestamp, to_column,
 };
-use super::{SqliteStore, audit, sessions, sharing, state, tokens, workspaces};
+use super::{SqliteStore, audit, sealed, sessions, sharing, state, tokens, workspaces};
 use crate::error::{StoreError, StoreResult};
 use crate::transfer::{
     Collection, Freeze, IdempotencyKeyRecord, Incoming, MoveId, Record, SessionRecord,
@@ -40,6 +40,9 @@ fn query(collection: Collection) -> &'static str {
             "SELECT * FROM port_shares WHERE (workspace_id, port) > (?1, ?3)
              ORDER BY workspace_id, port LIMIT ?2"
         }
+        Collection::SealedCopies => {
+            "SELECT * FROM sealed_copies WHERE name > ?1 ORDER BY name LIMIT ?2"
+        }
         Collection::IdempotencyKeys => {
             "SELECT * FROM idempotency_keys WHERE (user_id, key) > (?1, ?3)
              ORDER BY user_id, key LIMIT ?2"
@@ -60,6 +63,7 @@ fn table(collection: Collection) -> &'static str {
         Collection::Tokens => "tokens",
         Collection::Workspaces => "workspaces",
         Collection::PortShares => "port_shares",
+        Collection::SealedCopies => "sealed_copies",
         Collection::IdempotencyKeys => "idempotency_keys",
         Collection::AuditEvents => "audit_events",
     }
@@ -98,6 +102,7 @@ fn read(collection: Collection, row: &Row<'_>) -> StoreResult<Record> {
             deleted_at: optional_timestamp(row, "deleted_at")?,
         })),
         Collection::PortShares => Record::PortShare(Box::new(sharing::read(row)?)),
+        Collection::SealedCopies => Record::SealedCopy(sealed::read(row)?),
         Collection::IdempotencyKeys => Record::IdempotencyKey(IdempotencyKeyRecord {
             user: parsed(row, "user_id")?,
             key: plain(row, "key")?,
@@ -141,6 +146,7 @@ fn write(connection: &Connection, record: &Record) -> StoreResult<()> {
         Record::Token(record) => tokens::replace(connection, record)?,
         Record::Workspace(record) => workspaces::replace(connection, record)?,
         Record::PortShare(share) => sharing::replace(connection, share)?,
+        Record::SealedCopy(copy) => sealed::replace(connection, copy)?,
         Record::IdempotencyKey(record) => change(
             connection,
             "INSERT INTO idempotency_keys (user_id, key, request_hash, workspace_id, expires_at)
@@ -199,6 +205,9 @@ fn remove_one(connection: &Connection, collection: Collection, key: &str) -> Sto
         Collection::PortShares => {
             let (workspace, port) = port_of_key(key);
             sharing::remove(connection, workspace, port)?
+        }
+        Collection::SealedCopies => {
+            change(connection, "DELETE FROM sealed_copies WHERE name = ?1", [key])?
         }
         Collection::IdempotencyKeys => {
             let (user, key) = key.split_once('/').unwrap_or((key, ""));

@@ -10,7 +10,7 @@ use kalpana_domain::workspace::Workspace;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use crate::records::{SecretHash, Session, Token};
+use crate::records::{SealedCopy, SecretHash, Session, Token};
 
 /// A kind of record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -29,6 +29,8 @@ pub enum Collection {
     Workspaces,
     /// How ports are shared.
     PortShares,
+    /// What gateways share, sealed.
+    SealedCopies,
     /// Keys of requests that may be repeated.
     IdempotencyKeys,
     /// The audit log.
@@ -37,7 +39,7 @@ pub enum Collection {
 
 impl Collection {
     /// Every collection; what refers to another comes after it.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Organizations,
         Self::Users,
         Self::SetupSecret,
@@ -45,6 +47,7 @@ impl Collection {
         Self::Tokens,
         Self::Workspaces,
         Self::PortShares,
+        Self::SealedCopies,
         Self::IdempotencyKeys,
         Self::AuditEvents,
     ];
@@ -59,6 +62,7 @@ impl Collection {
             Self::Tokens => "tokens",
             Self::Workspaces => "workspaces",
             Self::PortShares => "shared ports",
+            Self::SealedCopies => "sealed copies",
             Self::IdempotencyKeys => "idempotency keys",
             Self::AuditEvents => "audit events",
         }
@@ -157,6 +161,8 @@ pub enum Record {
     Workspace(Box<WorkspaceRecord>),
     /// How a port is shared.
     PortShare(Box<PortShare>),
+    /// What gateways share.
+    SealedCopy(SealedCopy),
     /// A key of a request.
     IdempotencyKey(IdempotencyKeyRecord),
     /// An entry of the audit log.
@@ -179,6 +185,7 @@ impl Record {
             Self::Token(_) => Collection::Tokens,
             Self::Workspace(_) => Collection::Workspaces,
             Self::PortShare(_) => Collection::PortShares,
+            Self::SealedCopy(_) => Collection::SealedCopies,
             Self::IdempotencyKey(_) => Collection::IdempotencyKeys,
             Self::AuditEvent { .. } => Collection::AuditEvents,
         }
@@ -194,6 +201,7 @@ impl Record {
             Self::Token(record) => record.token.id.to_string(),
             Self::Workspace(record) => record.workspace.id.to_string(),
             Self::PortShare(share) => port_key(share.workspace, share.port),
+            Self::SealedCopy(copy) => copy.name.clone(),
             Self::IdempotencyKey(record) => format!("{}/{}", record.user, record.key),
             Self::AuditEvent { sequence, .. } => sequence_key(*sequence),
         }

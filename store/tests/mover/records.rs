@@ -11,7 +11,7 @@ use kalpana_domain::repository::{BranchName, RepositoryUrl};
 use kalpana_domain::sharing::{AccessRequest, LinkPath, PortShare, Rule, ShareLink, SharingLevel};
 use kalpana_domain::user::{EmailAddress, Role, Scope};
 use kalpana_domain::workspace::{Desired, Egress, Size, Spec, Workspace, WorkspaceName};
-use kalpana_store::records::{NewUser, Session, Token};
+use kalpana_store::records::{NewUser, SealedCopy, Session, Token};
 use kalpana_store::transfer::{
     IdempotencyKeyRecord, Record, SessionRecord, SetupSecretRecord, TokenRecord, UserRecord,
     WorkspaceRecord,
@@ -221,6 +221,12 @@ pub(crate) fn everything() -> Vec<Record> {
                 last_used_at: is_odd.then(|| at(3)),
             },
             revoked_at: (!is_odd).then(|| at(5)),
+        }));
+        records.push(Record::SealedCopy(SealedCopy {
+            name: format!("c/{text}"),
+            contents: hash().to_vec(),
+            version: number as u64 + 1,
+            updated_at: at(number as i64),
         }));
         let workspace = workspace(user, number);
         records.push(Record::IdempotencyKey(IdempotencyKeyRecord {

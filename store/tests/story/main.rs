@@ -7,6 +7,7 @@ mod bad_servers;
 mod model;
 mod outage;
 mod people;
+mod sealed;
 mod sessions;
 mod sharing;
 mod whole;
@@ -35,6 +36,9 @@ macro_rules! tell {
                     a_port_is_found_by_the_links_it_has_now,
                     only_who_saw_the_latest_version_shares, a_deleted_workspace_shares_nothing,
                     the_number_of_ports_is_bounded_for_many_writers;
+                sealed: a_sealed_copy_is_kept_as_it_was_given,
+                    only_who_saw_the_latest_version_writes_a_sealed_copy,
+                    one_of_many_writers_of_a_sealed_copy_wins_each_version;
                 whole: a_change_without_its_audit_event_does_not_happen,
                     a_refused_change_leaves_no_audit_event, the_audit_log_is_kept_in_order,
                     hostile_text_is_only_text, what_returned_is_there_after_reopening,
