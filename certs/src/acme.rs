@@ -26,6 +26,7 @@ use crate::answers::Answers;
 use crate::plan::Wanted;
 use crate::renewal::Window;
 use crate::served::Served;
+use crate::shared::Shared;
 use crate::vault::{Kind, Vault};
 
 /// Longest time that one certificate may take, all its proofs among it.
@@ -105,6 +106,8 @@ pub(crate) struct Acme {
     clock: Arc<dyn Clock>,
     /// Whether anything answers at port 80.
     has_plain: bool,
+    /// What other gateways of the site know, where there may be any.
+    shared: Option<Arc<Shared>>,
 }
 
 impl Acme {
@@ -121,7 +124,13 @@ impl Acme {
             answers,
             clock,
             has_plain,
+            shared: None,
         }
+    }
+
+    /// Shares the account, and what proves names, with other gateways.
+    pub(crate) fn share(&mut self, shared: Arc<Shared>) {
+        self.shared = Some(shared);
     }
 
     /// Orders a certificate for `wanted` and keeps it, or goes on with the order that was begun.

@@ -31,6 +31,8 @@ pub(crate) struct Entry {
     pub(crate) step: Option<Step>,
     /// Whether something is.
     pub(crate) is_running: bool,
+    /// Whether another gateway was found doing it.
+    pub(crate) is_elsewhere: bool,
     /// How many attempts have ended since the start.
     pub(crate) attempts: u64,
 }
@@ -70,6 +72,7 @@ impl Entry {
             is_asked_for: false,
             step: None,
             is_running: false,
+            is_elsewhere: false,
             attempts: 0,
         }
     }
@@ -102,7 +105,7 @@ impl Entry {
 
     /// Returns what is to be done at `now`.
     pub(crate) fn task(&self, now: Timestamp) -> Option<Task> {
-        if self.is_running || self.wanted.origin != Origin::Acme {
+        if self.is_running || self.is_elsewhere || self.wanted.origin != Origin::Acme {
             return None;
         }
         if self.is_asked_for || self.issue_at().is_some_and(|at| at <= now) {
@@ -129,6 +132,7 @@ impl Entry {
 
     fn ended(&mut self) {
         self.is_running = false;
+        self.is_elsewhere = false;
         self.is_asked_for = false;
         self.step = None;
         self.attempts += 1;

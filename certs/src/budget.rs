@@ -14,6 +14,11 @@ use crate::vault::Vault;
 /// The time that orders count. Unit: seconds.
 const WEEK: i64 = 7 * 86_400;
 
+/// Returns since when orders count at `now`.
+pub(crate) fn since(now: Timestamp) -> Timestamp {
+    Timestamp::from_second(now.as_second() - WEEK).unwrap_or(Timestamp::MIN)
+}
+
 /// When certificates were ordered, the oldest first.
 #[derive(Debug)]
 pub(crate) struct Budget {
@@ -59,6 +64,20 @@ impl Budget {
                 let _ = self.spent.pop_back();
             })?;
         Ok(Ok(()))
+    }
+
+    /// Returns when the orders were made that count at `now`, by this gateway or another.
+    pub(crate) fn spent(&mut self, now: Timestamp) -> Vec<Timestamp> {
+        self.forget(now);
+        self.spent.iter().copied().collect()
+    }
+
+    /// Counts what other gateways ordered, too.
+    pub(crate) fn join(&mut self, others: &[Timestamp]) {
+        let known = self.spent.clone();
+        let new = others.iter().filter(|at| !known.contains(at));
+        self.spent.extend(new);
+        self.spent.make_contiguous().sort();
     }
 
     fn forget(&mut self, now: Timestamp) {

@@ -20,11 +20,16 @@ pub mod local;
 pub mod metrics;
 mod plan;
 pub mod renewal;
+mod requests;
 pub mod resolver;
 pub mod served;
+mod shared;
+pub mod shelf;
 mod storage;
+mod synchronize;
 mod vault;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::fs::File;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -40,6 +45,8 @@ pub use answers::Answers;
 pub use error::Error;
 pub use keeper::Exists;
 pub use resolver::Resolver;
+pub use shared::Turns;
+pub use shelf::Shelf;
 
 use crate::acme::Acme;
 use crate::book::{Book, Entry, Memory};
@@ -49,6 +56,7 @@ use crate::local::LocalAuthority;
 use crate::metrics::Metrics;
 use crate::plan::{Origin, Plan, Wanted};
 use crate::served::Served;
+use crate::shared::Shared;
 use crate::vault::{Kind, Vault};
 
 /// What is told of each step of each order, by the certificate's name: for logs, and for tests that
@@ -77,6 +85,14 @@ struct Issuing {
     vault: Vault,
     budget: Mutex<Budget>,
     is_on_demand: bool,
+    /// What other gateways of the site know, where there may be any.
+    shared: Option<Arc<Shared>>,
+    /// Certificates that the others do not have yet.
+    ungiven: Mutex<BTreeSet<String>>,
+    /// Certificates of hosts that are gone, which the others have still.
+    withdrawn: Mutex<BTreeSet<String>>,
+    /// Wakes the task that looks at what others know.
+    look: Notify,
     /// Held while this process is the one that orders.
     lock: Mutex<Option<File>>,
 }
@@ -110,6 +126,10 @@ impl Certs {
                 budget: Mutex::new(Budget::open(&vault, config.acme.on_demand_per_week)),
                 vault,
                 is_on_demand: plan.is_on_demand,
+                shared: None,
+                ungiven: Mutex::default(),
+                withdrawn: Mutex::default(),
+                look: Notify::new(),
                 lock: Mutex::new(None),
             })
         } else {

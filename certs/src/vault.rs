@@ -6,6 +6,7 @@
 //!                    certs/<id>.pem             key and chain in one file, so that none is torn
 //!                    certs/<id>.json            when it is renewed, why it was not
 //!                    orders/<id>.json           an order that runs, with the key it is for
+//!                    holder                     what tells this gateway from others of the site
 //!                    budget.json                when certificates of single hosts were ordered
 //! ```
 
@@ -80,6 +81,37 @@ impl Vault {
         let pem = pem(key, chain);
         served(pem.as_bytes(), &path)?;
         storage::write(&path, pem.as_bytes(), storage::PRIVATE)
+    }
+
+    /// Keeps a certificate with its key as another gateway has them, in one text. Returns it.
+    ///
+    /// # Errors
+    /// [`Error`] when the two do not belong together, or cannot be written.
+    pub(crate) fn keep_copy(&self, id: &str, pem: &str) -> Result<Served, Error> {
+        let path = self.certificate_path(id);
+        let kept = served(pem.as_bytes(), &path)?;
+        storage::write(&path, pem.as_bytes(), storage::PRIVATE)?;
+        Ok(kept)
+    }
+
+    /// Returns a certificate with its key, for other gateways.
+    pub(crate) fn copy(&self, id: &str) -> Option<String> {
+        let pem = storage::read(&self.certificate_path(id)).ok().flatten()?;
+        String::from_utf8(pem).ok()
+    }
+
+    /// Returns what tells this directory's gateway from others, the same for ever.
+    ///
+    /// # Errors
+    /// [`Error::Unwritable`].
+    pub(crate) fn holder(&self) -> Result<String, Error> {
+        let path = self.directory.join("holder");
+        if let Some(known) = storage::read(&path)?.and_then(|text| String::from_utf8(text).ok()) {
+            return Ok(known);
+        }
+        let holder = uuid::Uuid::new_v4().to_string();
+        storage::write(&path, holder.as_bytes(), storage::PRIVATE)?;
+        Ok(holder)
     }
 
     /// Forgets the certificate `id` and all that is kept of it.
@@ -185,6 +217,14 @@ pub(crate) fn unite(key: &str, chain: &str) -> Result<Served, Error> {
         pem(key, chain).as_bytes(),
         Path::new("what the authority sent"),
     )
+}
+
+/// Reads what another gateway keeps.
+///
+/// # Errors
+/// [`Error`] when key and chain do not belong together, or are none.
+pub(crate) fn read_copy(pem: &str) -> Result<Served, Error> {
+    served(pem.as_bytes(), Path::new("another gateway's certificate"))
 }
 
 fn pem(key: &str, chain: &str) -> String {

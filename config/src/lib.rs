@@ -66,6 +66,12 @@ impl Config {
         source::load(file, overrides)
     }
 
+    /// Tells whether gateways share what an authority issued.
+    pub fn shares_certificates(&self) -> bool {
+        let usual = self.store.mongodb.uri.is_some();
+        self.certs.shared.unwrap_or(usual)
+    }
+
     /// Returns every problem of every section, each with its path.
     pub fn validate(&self) -> Problems {
         let mut problems = Problems::default();

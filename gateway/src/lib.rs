@@ -58,9 +58,11 @@ pub mod rate;
 pub mod request;
 pub mod respond;
 pub mod routes;
+pub mod seal;
 pub mod server;
 pub mod sessions;
 pub mod sharing;
+pub mod shelf;
 pub mod socket;
 #[cfg(test)]
 mod testing;
@@ -90,6 +92,8 @@ pub struct Dependencies {
     pub config: kalpana_config::Gateway,
     /// Where certificates come from.
     pub certs: kalpana_config::Certs,
+    /// Whether certificates are shared with other gateways of the site.
+    pub shares_certificates: bool,
     /// How it speaks with the other processes.
     pub peers: GatewayPeers,
     /// Where metrics are registered.

@@ -69,6 +69,12 @@ impl Newcomers {
             offered.any(|protocol| protocol == kalpana_certs::answers::ACME_TLS)
         });
         let host = hello.server_name().map(str::to_ascii_lowercase);
+        if let Some(host) = host.as_deref()
+            && is_authority
+        {
+            // Another gateway may be the one that orders.
+            self.certs.answers().find_tls(host).await;
+        }
         if let Some(host) = host
             && !is_authority
             && self.certs.lacks(&host)

@@ -51,13 +51,18 @@ impl Plain {
     }
 
     /// Answers one request.
+    async fn answer<B>(&self, request: &Request<B>) -> Response<Full<Bytes>> {
+        match request.uri().path().strip_prefix(CHALLENGES) {
+            Some(token) => self.prove(token).await,
+            None => self.redirect(request),
+        }
+    }
+
+    /// Sends a reader to https.
     ///
     /// Only reading is redirected: to repeat anything else in the clear first would teach people
     /// that it works.
-    fn answer<B>(&self, request: &Request<B>) -> Response<Full<Bytes>> {
-        if let Some(token) = request.uri().path().strip_prefix(CHALLENGES) {
-            return self.prove(token);
-        }
+    fn redirect<B>(&self, request: &Request<B>) -> Response<Full<Bytes>> {
         let Some(host) = headers::requested_host(request.headers(), request.uri()) else {
             return say(StatusCode::BAD_REQUEST, "the request must name one host");
         };
@@ -88,8 +93,8 @@ impl Plain {
     }
 
     /// Answers an authority, whatever host it asks for: the token alone is what counts.
-    fn prove(&self, token: &str) -> Response<Full<Bytes>> {
-        match self.answers.http(token) {
+    async fn prove(&self, token: &str) -> Response<Full<Bytes>> {
+        match self.answers.find_http(token).await {
             Some(text) => say(StatusCode::OK, text),
             None => say(StatusCode::NOT_FOUND, "no order waits for this"),
         }
@@ -129,8 +134,8 @@ pub async fn serve(listener: TcpListener, plain: Arc<Plain>, ending: Ending) {
         let plain = Arc::clone(&plain);
         connections.spawn(async move {
             let service = hyper::service::service_fn(|request: Request<Incoming>| {
-                let response = plain.answer(&request);
-                async move { Ok::<_, Infallible>(response) }
+                let plain = Arc::clone(&plain);
+                async move { Ok::<_, Infallible>(plain.answer(&request).await) }
             });
             let connection = hyper::server::conn::http1::Builder::new()
                 .timer(TokioTimer::new())
@@ -160,7 +165,7 @@ mod tests {
             .header(HOST, host)
             .body(())
             .unwrap();
-        let response = plain.answer(&request);
+        let response = plain.redirect(&request);
         let location = response.headers().get(LOCATION);
         let location = location.map(|location| location.to_str().unwrap().to_owned());
         (response.status().as_u16(), location)

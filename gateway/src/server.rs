@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use kalpana_auth::ticket::UsedTickets;
 use kalpana_auth::workspace_session::{self, KeyRing};
-use kalpana_certs::Certs;
+use kalpana_certs::{Certs, Turns};
 use kalpana_link::feed::follow;
 use kalpana_link::{Client, PeerPolicy};
 use pingora_core::apps::HttpServerOptions;
@@ -35,7 +35,9 @@ use crate::plain::{self, Plain};
 use crate::proxy::Proxy;
 use crate::rate::{self, Rates};
 use crate::routes::{Keeper, Routes};
+use crate::seal::Seal;
 use crate::sessions::Sessions;
+use crate::shelf::{self, WebShelf};
 use crate::ticketer::Ticketer;
 use crate::tunnel::Tunnels;
 use crate::upstream::Upstream;
@@ -71,13 +73,7 @@ pub async fn run(mut deps: Dependencies, shutdown: CancellationToken) -> Result<
     let metrics = Metrics::register(&deps.registry).map_err(Error::Metrics)?;
     let (estate, predecessor) = listeners(&mut deps).await?;
     let keys = session_keys(&deps)?;
-    let certs = Arc::new(Certs::open(
-        &deps.site,
-        &deps.certs,
-        estate.plain.is_some(),
-        &deps.registry,
-        Arc::clone(&deps.clock),
-    )?);
+    let certs = Arc::new(certificates(&deps, estate.plain.is_some(), &keys)?);
     let ticketer = Arc::new(Ticketer::new(estate.ticket_keys, Arc::clone(&deps.clock)));
     let server_config = listener::server_config(certs.resolver(), Arc::clone(&ticketer))?;
 
@@ -89,7 +85,7 @@ pub async fn run(mut deps: Dependencies, shutdown: CancellationToken) -> Result<
     ));
     let keeper = Keeper::new(
         deps.site.gateway_dir().join("routes.sealed"),
-        keys.derive(ROUTES_PURPOSE),
+        Seal::new(keys.derive(ROUTES_PURPOSE)),
         Arc::clone(&deps.clock),
     );
     keeper.recall(&routes);
@@ -109,9 +105,10 @@ pub async fn run(mut deps: Dependencies, shutdown: CancellationToken) -> Result<
     ));
     let (assets, filler) = Assets::new(deps.config.asset_cache.0, &deps.clock, &metrics).unzip();
     let upstreams = Arc::<Upstreams>::default();
+    let is_awaited = certs.is_on_demand() || certs.answers().has_others();
     let newcomers = || Newcomers::new(Arc::clone(&certs), judge.hosts.clone(), Arc::clone(&routes));
     let service = Service {
-        newcomers: certs.is_on_demand().then(newcomers),
+        newcomers: is_awaited.then(newcomers),
         ..service(&deps, server_config, &judge, &upstreams, assets, metrics)
     };
     let service = Arc::new(service);
@@ -163,6 +160,24 @@ pub async fn run(mut deps: Dependencies, shutdown: CancellationToken) -> Result<
     };
     let ((), served) = tokio::join!(background, foreground);
     served
+}
+
+/// Reads the certificates, and where they are shared, from whom.
+fn certificates(deps: &Dependencies, has_plain: bool, keys: &KeyRing) -> Result<Certs, Error> {
+    let certs = Certs::open(
+        &deps.site,
+        &deps.certs,
+        has_plain,
+        &deps.registry,
+        Arc::clone(&deps.clock),
+    )?;
+    if !deps.shares_certificates {
+        return Ok(certs);
+    }
+    let socket = deps.site.web_internal_socket();
+    let client = Client::new("web", socket, deps.peers.token.clone());
+    let shelf = WebShelf::new(client, Seal::new(keys.derive(shelf::PURPOSE)));
+    Ok(certs.shared_over(Arc::new(shelf), Turns::default())?)
 }
 
 /// Takes the listening sockets of the process before, or those that were opened for us, or opens

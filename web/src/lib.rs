@@ -14,6 +14,7 @@ mod api;
 mod assets;
 mod certificates;
 mod connect;
+mod copies;
 mod error;
 mod events;
 mod extract;

@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::certificates::Gateway;
+use crate::copies;
 use crate::error::describe;
 use crate::live::Live;
 use crate::metrics::Metrics;
@@ -153,7 +154,10 @@ pub async fn run(dependencies: Dependencies, shutdown: CancellationToken) -> Res
              a second domain to keep hostile workspaces further away"
         );
     }
-    let internal_routes = Router::new().nest("/v1/sessions", state.sessions.router());
+    let copies = copies::router(state.store.clone(), Arc::clone(&state.clock));
+    let internal_routes = Router::new()
+        .nest("/v1/sessions", state.sessions.router())
+        .nest("/v1/copies", copies);
     let tasks = state.tasks.clone();
     tasks.spawn(server::serve(
         public,

@@ -16,6 +16,10 @@ impl Acme {
         if let Some(account) = self.kept_account(http).await? {
             return Ok(account);
         }
+        self.take_account().await?;
+        if let Some(account) = self.kept_account(http).await? {
+            return Ok(account);
+        }
         let path = self.vault.account_path(&self.authority());
         let contact = self
             .config
@@ -38,12 +42,52 @@ impl Acme {
         self.vault
             .write_file(&path, &credentials)
             .map_err(|error| Failure::storage(&error))?;
+        self.give_account().await;
         tracing::info!(
             account = account.id(),
             "opened an account at {}",
             self.config.directory_url()
         );
         Ok(account)
+    }
+
+    /// Takes the account that another gateway of the site opened, if one did.
+    async fn take_account(&self) -> Result<(), Failure> {
+        let Some(shared) = &self.shared else {
+            return Ok(());
+        };
+        let authority = self.authority();
+        let account = shared.account(&authority).await;
+        match account.map_err(|error| Failure::shared(&error))? {
+            // Ours was put aside because the authority forgot it, and this is the same.
+            Some(account) if self.forgotten(&account) => Ok(()),
+            Some(account) => {
+                let path = self.vault.account_path(&authority);
+                storage::write(&path, &account, storage::PRIVATE)
+                    .map_err(|error| Failure::storage(&error))
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn forgotten(&self, account: &[u8]) -> bool {
+        let aside = self.vault.account_path(&self.authority());
+        let aside = storage::read(&aside.with_extension("json.old"));
+        aside.ok().flatten().is_some_and(|old| old == account)
+    }
+
+    /// Lets the other gateways use the account that was opened. One that they cannot have costs
+    /// another account.
+    async fn give_account(&self) {
+        let Some(shared) = &self.shared else { return };
+        let authority = self.authority();
+        let account = storage::read(&self.vault.account_path(&authority));
+        let Some(account) = account.ok().flatten() else {
+            return;
+        };
+        if let Err(error) = shared.give_account(&authority, &account).await {
+            tracing::warn!(%error, "could not share the account with other gateways: {error}");
+        }
     }
 
     /// Returns the account, if there is one and the authority can be reached.

@@ -18,6 +18,7 @@ use crate::answers::Answer;
 use crate::dns::{DnsError, DnsProof, Record};
 use crate::plan::Wanted;
 use crate::served::Served;
+use crate::shared::SharedAnswer;
 use crate::vault::{self, Kind};
 
 /// How the authority is asked whether it is done.
@@ -50,6 +51,8 @@ pub(crate) struct Pending {
 struct Proofs {
     /// Taken away when dropped.
     answers: Vec<Answer>,
+    /// The same, as other gateways give them.
+    shared: Vec<SharedAnswer>,
     dns: Option<DnsProof>,
 }
 
@@ -145,6 +148,11 @@ impl Acme {
         } else {
             Ok(())
         };
+        if let Some(shared) = &self.shared
+            && !proofs.shared.is_empty()
+        {
+            shared.take_answers(&wanted.id).await;
+        }
         // Also what a process set that was killed before it could take it away.
         self.clear(wanted, pending, &mut proofs).await;
         drop(proofs);
@@ -217,14 +225,20 @@ impl Acme {
             };
             let proof = challenge.key_authorization();
             match kind {
-                ChallengeType::Http01 => proofs
-                    .answers
-                    .push(self.answers.put_http(&challenge.token, proof.as_str())),
+                ChallengeType::Http01 => {
+                    let (token, text) = (challenge.token.clone(), proof.as_str().to_owned());
+                    proofs.answers.push(self.answers.put_http(&token, &text));
+                    proofs.shared.push(SharedAnswer::Http { token, text });
+                    self.let_others_answer(wanted, proofs).await?;
+                }
                 ChallengeType::TlsAlpn01 => {
-                    let answer = self.answers.put_tls(&name, proof.digest().as_ref());
-                    proofs
-                        .answers
-                        .push(answer.map_err(|error| Failure::internal(&error))?);
+                    let digest = proof.digest().as_ref().to_vec();
+                    let answer = self.answers.put_tls(&name, &digest);
+                    let answer = answer.map_err(|error| Failure::internal(&error))?;
+                    proofs.answers.push(answer);
+                    let host = name.clone();
+                    proofs.shared.push(SharedAnswer::Tls { host, digest });
+                    self.let_others_answer(wanted, proofs).await?;
                 }
                 _ => {
                     let of_dns = |error: DnsError| Failure::dns(&error);
@@ -259,6 +273,17 @@ impl Acme {
                 })
             }
             Err(error) => Err(Failure::of_authority(&error)),
+        }
+    }
+
+    /// Has the other gateways of the site give the same answers: the authority may ask any of us.
+    async fn let_others_answer(&self, wanted: &Wanted, proofs: &Proofs) -> Result<(), Failure> {
+        match &self.shared {
+            Some(shared) => shared
+                .give_answers(&wanted.id, &proofs.shared)
+                .await
+                .map_err(|error| Failure::shared(&error)),
+            None => Ok(()),
         }
     }
 

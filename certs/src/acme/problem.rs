@@ -10,6 +10,7 @@ use kalpana_domain::Timestamp;
 
 use crate::dns::DnsError;
 use crate::error::Error;
+use crate::shelf::ShelfError;
 
 /// Longest sentence of an authority that is passed on. Unit: characters.
 const SENTENCE_LIMIT: usize = 500;
@@ -289,6 +290,27 @@ impl Failure {
             "certs_storage",
             causes(error),
             "Check that the disk is not full and that the gateway's directory is the gateway's.",
+        )
+        .passing()
+    }
+
+    /// The gateways of the site could not agree who orders.
+    pub(crate) fn shared(error: &ShelfError) -> Self {
+        Self::new(
+            "certs_shared",
+            format!("the site's gateways could not agree who orders: {error}"),
+            "Check that kalpana web runs on this machine, that the store answers, and that all \
+             gateways have the same session.key.",
+        )
+        .passing()
+    }
+
+    /// Another gateway orders now, because this one was too long without a word.
+    pub(crate) fn turn_lost() -> Self {
+        Self::new(
+            "certs_turn_lost",
+            "the other gateways did not hear of this one for too long, and another orders now",
+            "Nothing needs to be done; should it come again, check that the store answers quickly.",
         )
         .passing()
     }

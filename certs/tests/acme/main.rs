@@ -5,5 +5,6 @@ mod dns_01;
 mod issuing;
 mod on_demand;
 mod renewal;
+mod several;
 mod trouble;
 mod world;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kalpana_certs::{Answers, Certs, Observer, Resolver};
+use kalpana_certs::{Answers, Certs, Observer, Resolver, Shelf, Turns};
 use kalpana_config::{Config, Site};
 use kalpana_domain::clock::{Clock, ManualClock, SystemClock};
 use kalpana_protocol::certificates::Certificate;
@@ -14,7 +14,8 @@ use prometheus::Registry;
 use rustls::ServerConfig;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
-use tokio_rustls::TlsAcceptor;
+use tokio::task::JoinHandle;
+use tokio_rustls::LazyConfigAcceptor;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// How long something may take that takes a second or two.
@@ -70,6 +71,7 @@ fn free_port() -> SocketAddr {
 pub(crate) struct Running {
     pub(crate) certs: Arc<Certs>,
     pub(crate) clock: Arc<ManualClock>,
+    task: JoinHandle<()>,
     _stop: DropGuard,
 }
 
@@ -91,6 +93,7 @@ pub(crate) async fn run(
 pub(crate) struct Opened {
     certs: Certs,
     clock: Arc<ManualClock>,
+    stop: CancellationToken,
 }
 
 impl Opened {
@@ -102,26 +105,59 @@ impl Opened {
         let time = Arc::clone(&clock) as Arc<dyn Clock>;
         let registry = Registry::new();
         let certs = Certs::open(&site, &config.certs, true, &registry, time).expect("opened");
-        Self { certs, clock }
+        Self {
+            certs,
+            clock,
+            stop: CancellationToken::new(),
+        }
     }
 
-    /// Orders what is due, and answers at the authority's two ports.
-    pub(crate) async fn keep(self, (http, tls): (SocketAddr, SocketAddr)) -> Running {
+    /// Shares what is there over `shelf`.
+    pub(crate) fn shared_over(mut self, shelf: Arc<dyn Shelf>, turns: Turns) -> Self {
+        self.certs = self.certs.shared_over(shelf, turns).expect("shared");
+        self
+    }
+
+    /// Tells `observer` of each step.
+    pub(crate) fn observed_by(mut self, observer: Observer) -> Self {
+        self.certs = self.certs.observed_by(observer);
+        self
+    }
+
+    /// Answers at the authority's two ports, until the site ends.
+    pub(crate) async fn answer(self, (http, tls): (SocketAddr, SocketAddr)) -> Self {
+        let resolver = self.certs.resolver();
+        spawn_http(http, self.certs.answers(), self.stop.clone()).await;
+        spawn_tls(tls, resolver, self.stop.clone()).await;
+        self
+    }
+
+    /// Orders what is due.
+    pub(crate) fn order(self) -> Running {
         let certs = Arc::new(self.certs);
-        let stop = CancellationToken::new();
-        spawn_http(http, certs.answers(), stop.clone()).await;
-        spawn_tls(tls, certs.resolver(), stop.clone()).await;
-        let (keeper, until) = (Arc::clone(&certs), stop.clone());
-        tokio::spawn(async move { keeper.keep(&|_| true, until).await });
+        let (keeper, until) = (Arc::clone(&certs), self.stop.clone());
+        let task = tokio::spawn(async move { keeper.keep(&|_| true, until).await });
         Running {
             certs,
             clock: self.clock,
-            _stop: stop.drop_guard(),
+            task,
+            _stop: self.stop.drop_guard(),
         }
+    }
+
+    /// Orders what is due, and answers at the authority's two ports.
+    pub(crate) async fn keep(self, authority: (SocketAddr, SocketAddr)) -> Running {
+        self.answer(authority).await.order()
     }
 }
 
 impl Running {
+    /// Ends it where it stands, as a kill does.
+    pub(crate) async fn abort(self) {
+        self.task.abort();
+        let _ = self.task.await;
+    }
+
     /// Waits until the certificate `id` is as it should be.
     pub(crate) async fn until(
         &self,
@@ -181,7 +217,10 @@ async fn spawn_http(address: SocketAddr, answers: Arc<Answers>, stop: Cancellati
                 .split_whitespace()
                 .nth(1)
                 .and_then(|path| path.strip_prefix("/.well-known/acme-challenge/"));
-            let text = token.and_then(|token| answers.http(token));
+            let text = match token {
+                Some(token) => answers.find_http(token).await,
+                None => None,
+            };
             let (status, text) = text.map_or(("404 Not Found", String::new()), |it| ("200 OK", it));
             let answer = format!(
                 "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{text}",
@@ -197,16 +236,25 @@ async fn spawn_http(address: SocketAddr, answers: Arc<Answers>, stop: Cancellati
 
 async fn spawn_tls(address: SocketAddr, resolver: Arc<Resolver>, stop: CancellationToken) {
     let listener = bind(address).await;
+    let answers = resolver.answers();
     let mut config = ServerConfig::builder()
         .with_no_client_auth()
         .with_cert_resolver(resolver);
     config.alpn_protocols = vec![b"http/1.1".to_vec(), b"acme-tls/1".to_vec()];
-    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let config = Arc::new(config);
     let serve = async move {
         while let Ok((stream, _)) = listener.accept().await {
-            let acceptor = acceptor.clone();
+            let (config, answers) = (Arc::clone(&config), Arc::clone(&answers));
             tokio::spawn(async move {
-                if let Ok(mut stream) = acceptor.accept(stream).await {
+                let acceptor = rustls::server::Acceptor::default();
+                let Ok(started) = LazyConfigAcceptor::new(acceptor, stream).await else {
+                    return;
+                };
+                // As the gateway does.
+                if let Some(host) = started.client_hello().server_name().map(str::to_owned) {
+                    answers.find_tls(&host).await;
+                }
+                if let Ok(mut stream) = started.into_stream(config).await {
                     let _ = stream.shutdown().await;
                 }
             });

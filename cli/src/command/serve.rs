@@ -197,6 +197,7 @@ impl Started {
             },
             site: self.site,
             config: self.config.gateway,
+            shares_certificates: self.config.shares_certificates(),
             certs: self.config.certs,
             registry: self.registry,
             clock: Arc::new(SystemClock),

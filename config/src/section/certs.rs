@@ -30,6 +30,10 @@ pub struct Certs {
     pub local_lifetime: Span,
     /// Certificates from an authority, by ACME (RFC 8555).
     pub acme: Acme,
+    /// Whether gateways of this site share what an authority issued: one of them orders, all serve.
+    /// They need the same `session.key`. Default: true where store.mongodb.uri is set, which is
+    /// where there may be several.
+    pub shared: Option<bool>,
     /// Another source for one of the site's two domains, by its name, as in
     /// `[certs.domains."spaces.example.com"]` with `source = "files"`. Default: none.
     pub domains: BTreeMap<String, DomainCerts>,
@@ -69,6 +73,7 @@ impl Default for Certs {
             key_file: None,
             local_lifetime: Span::seconds(90 * 86_400),
             acme: Acme::default(),
+            shared: None,
             domains: BTreeMap::new(),
         }
     }

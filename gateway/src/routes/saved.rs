@@ -14,13 +14,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use kalpana_domain::Timestamp;
 use kalpana_domain::clock::Clock;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use super::{Route, Routes};
+use crate::seal::Seal;
 
 /// What a sealed table is bound to.
 const FORM: &[u8] = b"kalpana routes 1";
@@ -36,8 +36,7 @@ const PAUSE: (Duration, u32) = (Duration::from_secs(2), 100);
 #[derive(Clone)]
 pub struct Keeper {
     path: PathBuf,
-    /// The one to seal with first.
-    keys: Vec<[u8; 32]>,
+    seal: Seal,
     clock: Arc<dyn Clock>,
 }
 
@@ -71,9 +70,9 @@ enum Unusable {
 }
 
 impl Keeper {
-    /// Keeps the table at `path`, sealed with the first of `keys`; the others open what they sealed.
-    pub fn new(path: PathBuf, keys: Vec<[u8; 32]>, clock: Arc<dyn Clock>) -> Self {
-        Self { path, keys, clock }
+    /// Keeps the table at `path`, sealed by `seal`.
+    pub fn new(path: PathBuf, seal: Seal, clock: Arc<dyn Clock>) -> Self {
+        Self { path, seal, clock }
     }
 
     /// Fills `routes` with what was kept, if anything was.
@@ -154,19 +153,15 @@ impl Keeper {
             .map(|entry| Arc::clone(&entry))
             .collect();
         let saved_at = self.clock.now().as_second();
-        let mut sealed =
-            rmp_serde::to_vec(&Table { saved_at, routes }).map_err(io::Error::other)?;
-        let failed = |_| io::Error::other("sealing failed");
-        let nonce = self.aead(&self.keys[0]).map_err(failed)?;
-        let nonce = nonce
-            .seal_in_place_append_tag(Aad::from(FORM), &mut sealed)
-            .map_err(failed)?;
-        replace(&self.path, &[nonce.as_ref(), &sealed])
+        let table = rmp_serde::to_vec(&Table { saved_at, routes }).map_err(io::Error::other)?;
+        let sealed = self.seal.seal(FORM, table);
+        let sealed = sealed.map_err(|_| io::Error::other("sealing failed"))?;
+        replace(&self.path, &sealed)
     }
 
     fn read(&self) -> Result<Table<Vec<Route>>, Unusable> {
         let file = fs::read(&self.path)?;
-        let table = self.keys.iter().find_map(|key| self.unseal(key, &file));
+        let table = self.seal.open(FORM, &file);
         let table: Table<Vec<Route>> = rmp_serde::from_slice(&table.ok_or(Unusable::Forged)?)?;
         let age = self.clock.now().as_second().saturating_sub(table.saved_at);
         if u64::try_from(age).is_ok_and(|age| age > MAXIMUM_AGE.as_secs()) {
@@ -174,36 +169,17 @@ impl Keeper {
         }
         Ok(table)
     }
-
-    fn unseal(&self, key: &[u8; 32], file: &[u8]) -> Option<Vec<u8>> {
-        let (nonce, sealed) = file.split_first_chunk::<NONCE_LEN>()?;
-        let nonce = Nonce::assume_unique_for_key(*nonce);
-        let mut sealed = sealed.to_vec();
-        let aead = self.aead(key).ok()?;
-        let length = aead
-            .open_in_place(nonce, Aad::from(FORM), &mut sealed)
-            .ok()?
-            .len();
-        sealed.truncate(length);
-        Some(sealed)
-    }
-
-    fn aead(&self, key: &[u8; 32]) -> Result<RandomizedNonceKey, aws_lc_rs::error::Unspecified> {
-        RandomizedNonceKey::new(&AES_256_GCM, key)
-    }
 }
 
 /// Replaces a file as a whole; after a crash there is the old one or the new one. Only we may read
 /// it.
-fn replace(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
+fn replace(path: &Path, contents: &[u8]) -> io::Result<()> {
     let directory = path.parent().unwrap_or(Path::new("/"));
     let mut file = tempfile::Builder::new()
         .prefix(".routes-")
         .permissions(fs::Permissions::from_mode(0o600))
         .tempfile_in(directory)?;
-    for part in parts {
-        file.write_all(part)?;
-    }
+    file.write_all(contents)?;
     file.as_file().sync_all()?;
     file.persist(path).map_err(|error| error.error)?;
     fs::File::open(directory)?.sync_all()
@@ -211,6 +187,7 @@ fn replace(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use aws_lc_rs::aead::NONCE_LEN;
     use kalpana_domain::clock::ManualClock;
     use kalpana_domain::id::{Generation, UserId, WorkspaceId};
 
@@ -229,7 +206,11 @@ mod tests {
         let now = Timestamp::from_second(1_800_000_000).unwrap();
         let clock = Arc::new(ManualClock::new(now));
         let path = directory.path().join("routes.sealed");
-        let keeper = Keeper::new(path, vec![[1; 32], [2; 32]], Arc::clone(&clock) as _);
+        let keeper = Keeper::new(
+            path,
+            Seal::new(vec![[1; 32], [2; 32]]),
+            Arc::clone(&clock) as _,
+        );
         let routes = routes();
         routes.recall(vec![Route {
             workspace: WorkspaceId::parse("abcdefghij01").unwrap(),
@@ -262,7 +243,7 @@ mod tests {
         let route = recalled(&kept.keeper).unwrap();
         assert_eq!(route.generation, Generation(3));
         let another = Keeper {
-            keys: vec![[9; 32], [1; 32]],
+            seal: Seal::new(vec![[9; 32], [1; 32]]),
             ..kept.keeper.clone()
         };
         assert!(recalled(&another).is_some(), "by the key before");
@@ -289,7 +270,7 @@ mod tests {
         }
         fs::write(&path, &whole).unwrap();
         let stranger = Keeper {
-            keys: vec![[9; 32]],
+            seal: Seal::new(vec![[9; 32]]),
             ..kept.keeper.clone()
         };
         assert!(recalled(&stranger).is_none());

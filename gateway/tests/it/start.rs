@@ -23,6 +23,7 @@ async fn start(config: &Config) -> Error {
         site,
         config: config.gateway.clone(),
         certs: config.certs.clone(),
+        shares_certificates: false,
         peers: GatewayPeers::default(),
         registry: Registry::new(),
         clock: Arc::new(SystemClock) as Arc<dyn Clock>,

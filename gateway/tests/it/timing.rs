@@ -86,7 +86,10 @@ async fn the_time_of_an_answer_does_not_tell_a_forbidden_workspace_from_none() {
                 let answer = patient(h1.send_request(request)).await.unwrap();
                 let took = begun.elapsed();
                 let answer = whole(answer).await;
-                assert!([303, 400, 401].contains(&answer.status().as_u16()), "{kind}");
+                assert!(
+                    [303, 400, 401].contains(&answer.status().as_u16()),
+                    "{kind}"
+                );
                 if label == FOREIGN { foreign } else { nobodys }.push(took);
             }
         }

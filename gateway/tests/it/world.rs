@@ -422,6 +422,7 @@ impl Around<'_> {
             site: self.site.clone(),
             config: self.config.gateway.clone(),
             certs: self.config.certs.clone(),
+            shares_certificates: false,
             peers: GatewayPeers {
                 token: Some(self.token.clone()),
                 control_uids: Vec::new(),

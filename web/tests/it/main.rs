@@ -7,6 +7,7 @@ mod access;
 mod accounts;
 mod certificates;
 mod connect;
+mod copies;
 mod elsewhere;
 mod events;
 mod hostile_input;

@@ -1,0 +1,206 @@
+//! Several gateways of one site: one orders, all serve, and any of them proves.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use kalpana_certs::shelf::{Kept, ShelfError};
+use kalpana_certs::{Shelf, Step, Turns};
+use kalpana_protocol::certificates::{Certificate, CertificateState};
+
+use crate::world::{Authority, Opened};
+
+const SITE: &str = "example.test";
+
+/// Quick, so that nobody waits long for a gateway that is gone.
+const TURNS: Turns = Turns {
+    every: Duration::from_millis(100),
+    limit: Duration::from_secs(2),
+};
+
+/// A shelf in memory, which may be away.
+#[derive(Default)]
+struct Memory {
+    kept: Mutex<BTreeMap<String, (u64, Vec<u8>)>>,
+    is_away: AtomicBool,
+}
+
+impl Memory {
+    fn look(
+        &self,
+    ) -> Result<std::sync::MutexGuard<'_, BTreeMap<String, (u64, Vec<u8>)>>, ShelfError> {
+        if self.is_away.load(Ordering::Relaxed) {
+            return Err(ShelfError::Away("it is away".to_owned()));
+        }
+        Ok(self.kept.lock().expect("no holder panics"))
+    }
+
+    fn names(&self) -> Vec<String> {
+        let kept = self.kept.lock().expect("no holder panics");
+        kept.keys().cloned().collect()
+    }
+}
+
+#[async_trait]
+impl Shelf for Memory {
+    async fn list(&self, prefix: &str) -> Result<Vec<(String, u64)>, ShelfError> {
+        let kept = self.look()?;
+        let found = kept.iter().filter(|(name, _)| name.starts_with(prefix));
+        Ok(found
+            .map(|(name, (version, _))| (name.clone(), *version))
+            .collect())
+    }
+
+    async fn get(&self, name: &str) -> Result<Option<Kept>, ShelfError> {
+        let kept = self.look()?;
+        Ok(kept.get(name).map(|(version, contents)| Kept {
+            version: *version,
+            contents: contents.clone(),
+        }))
+    }
+
+    async fn put(&self, name: &str, version: u64, contents: &[u8]) -> Result<u64, ShelfError> {
+        let mut kept = self.look()?;
+        if kept.get(name).map_or(0, |(known, _)| *known) != version {
+            return Err(ShelfError::Changed);
+        }
+        kept.insert(name.to_owned(), (version + 1, contents.to_vec()));
+        Ok(version + 1)
+    }
+
+    async fn remove(&self, name: &str, version: u64) -> Result<(), ShelfError> {
+        let mut kept = self.look()?;
+        match kept.get(name) {
+            Some((known, _)) if *known == version => {
+                kept.remove(name);
+                Ok(())
+            }
+            _ => Err(ShelfError::Changed),
+        }
+    }
+}
+
+fn is_there(certificate: &Certificate) -> bool {
+    certificate.state == CertificateState::Good
+}
+
+fn serial(certificate: Certificate) -> String {
+    certificate.served.expect("served").serial
+}
+
+/// A directory of a gateway's own, and what is there, shared over `shelf`.
+fn open(authority: &Authority, shelf: &Arc<Memory>, more: &str) -> (tempfile::TempDir, Opened) {
+    let directory = tempfile::tempdir().expect("a directory");
+    let opened = Opened::open(directory.path(), &authority.settings(more));
+    let shelf: Arc<dyn Shelf> = Arc::clone(shelf) as _;
+    (directory, opened.shared_over(shelf, TURNS))
+}
+
+#[tokio::test]
+async fn any_gateway_proves_what_another_orders_and_serves_it() {
+    for challenge in ["http-01", "tls-alpn-01"] {
+        let authority = Authority::start(|_| {}).await;
+        let shelf = Arc::<Memory>::default();
+        let more = format!("challenge = \"{challenge}\"\n");
+        let (_one, orders) = open(&authority, &shelf, &more);
+        let (_other, answers) = open(&authority, &shelf, &more);
+        // The authority only ever meets the one that does not order.
+        let answers = answers.answer((authority.http, authority.tls)).await;
+        let orders = orders.order();
+        let ordered = serial(orders.until(SITE, is_there).await);
+        assert_eq!(authority.pebble.issued(), 1, "{challenge}");
+        let answers = answers.order();
+        let served = serial(answers.until(SITE, is_there).await);
+        assert_eq!(ordered, served, "{challenge}");
+        assert_eq!(authority.pebble.issued(), 1, "{challenge}");
+        // Nothing is left of the order but what is shared.
+        let names = shelf.names();
+        assert_eq!(names.len(), 2, "{names:?}");
+        assert!(names[0].starts_with("account/"), "{names:?}");
+        assert_eq!(names[1], "certificates/example.test/copy");
+    }
+}
+
+#[tokio::test]
+async fn gateways_that_start_together_order_one_certificate() {
+    let authority = Authority::start(|_| {}).await;
+    let shelf = Arc::<Memory>::default();
+    let more = "challenge = \"http-01\"\n";
+    let (_first, one) = open(&authority, &shelf, more);
+    let (_second, other) = open(&authority, &shelf, more);
+    let (_third, third) = open(&authority, &shelf, more);
+    let third = third.answer((authority.http, authority.tls)).await;
+    let running = [one.order(), other.order(), third.order()];
+    let mut serials = Vec::new();
+    for gateway in &running {
+        serials.push(serial(gateway.until(SITE, is_there).await));
+    }
+    serials.dedup();
+    assert_eq!(serials.len(), 1, "{serials:?}");
+    assert_eq!(authority.pebble.issued(), 1);
+
+    // A renewal that one was asked for is served by all.
+    let renewed = running[0].certs.renew(SITE).await.expect("renewed");
+    let renewed = serial(renewed);
+    assert_ne!(renewed, serials[0]);
+    for gateway in &running {
+        let is_new = |certificate: &Certificate| {
+            let shown = certificate.served.as_ref();
+            shown.is_some_and(|shown| shown.serial == renewed)
+        };
+        gateway.certs.look_at_others();
+        gateway.until(SITE, is_new).await;
+    }
+    assert_eq!(authority.pebble.issued(), 2);
+}
+
+#[tokio::test]
+async fn a_gateway_that_ends_in_mid_order_is_followed_by_another() {
+    let authority = Authority::start(|_| {}).await;
+    let shelf = Arc::<Memory>::default();
+    let more = "challenge = \"http-01\"\n";
+    let (_first, one) = open(&authority, &shelf, more);
+    let (_second, other) = open(&authority, &shelf, more);
+    // Nobody answers the authority yet, so the first stays where it waits for it.
+    let (reached, mut is_reached) = tokio::sync::watch::channel(false);
+    let one = one.observed_by(Arc::new(move |_: &str, step| {
+        if step == Step::Validating {
+            reached.send_replace(true);
+        }
+    }));
+    let one = one.order();
+    is_reached
+        .wait_for(|reached| *reached)
+        .await
+        .expect("it orders");
+    one.abort().await;
+    let names = shelf.names();
+    assert!(
+        names.contains(&"certificates/example.test/turn".to_owned()),
+        "{names:?}"
+    );
+
+    let other = other.answer((authority.http, authority.tls)).await.order();
+    other.until(SITE, is_there).await;
+    assert_eq!(authority.pebble.issued(), 1);
+}
+
+#[tokio::test]
+async fn without_what_is_shared_nothing_is_ordered_and_people_are_told() {
+    let authority = Authority::start(|_| {}).await;
+    let shelf = Arc::<Memory>::default();
+    shelf.is_away.store(true, Ordering::Relaxed);
+    let (_directory, opened) = open(&authority, &shelf, "challenge = \"http-01\"\n");
+    let running = opened.answer((authority.http, authority.tls)).await.order();
+    let certificate = running.until(SITE, |found| found.problem.is_some()).await;
+    let problem = certificate.problem.expect("a problem");
+    assert_eq!(problem.code, "certs_shared");
+    assert!(problem.next_step.contains("session.key"), "{problem:?}");
+    assert_eq!(authority.pebble.issued(), 0);
+
+    shelf.is_away.store(false, Ordering::Relaxed);
+    running.advance(1);
+    running.until(SITE, is_there).await;
+}
