@@ -190,6 +190,7 @@ impl Started {
     }
 
     async fn gateway(self) -> anyhow::Result<()> {
+        let shares_certificates = self.config.shares_certificates();
         let dependencies = kalpana_gateway::Dependencies {
             peers: kalpana_gateway::GatewayPeers {
                 token: token(),
@@ -197,7 +198,7 @@ impl Started {
             },
             site: self.site,
             config: self.config.gateway,
-            shares_certificates: self.config.shares_certificates(),
+            shares_certificates,
             certs: self.config.certs,
             registry: self.registry,
             clock: Arc::new(SystemClock),

@@ -29,7 +29,9 @@ const MIGRATION_LIST: &[M<'_>] = &[
     M::up(include_str!("../../migrations/sqlite/0001_initial.sql")),
     M::up(include_str!("../../migrations/sqlite/0002_state.sql")),
     M::up(include_str!("../../migrations/sqlite/0003_sharing.sql")),
-    M::up(include_str!("../../migrations/sqlite/0004_sealed_copies.sql")),
+    M::up(include_str!(
+        "../../migrations/sqlite/0004_sealed_copies.sql"
+    )),
 ];
 const MIGRATIONS: Migrations<'_> = Migrations::from_slice(MIGRATION_LIST);
 

@@ -206,9 +206,11 @@ fn remove_one(connection: &Connection, collection: Collection, key: &str) -> Sto
             let (workspace, port) = port_of_key(key);
             sharing::remove(connection, workspace, port)?
         }
-        Collection::SealedCopies => {
-            change(connection, "DELETE FROM sealed_copies WHERE name = ?1", [key])?
-        }
+        Collection::SealedCopies => change(
+            connection,
+            "DELETE FROM sealed_copies WHERE name = ?1",
+            [key],
+        )?,
         Collection::IdempotencyKeys => {
             let (user, key) = key.split_once('/').unwrap_or((key, ""));
             let sql = "DELETE FROM idempotency_keys WHERE user_id = ?1 AND key = ?2";

@@ -43,6 +43,7 @@ async fn a_move_between_files_says_what_it_did_and_what_to_do_now() -> anyhow::R
  tokens            0     0
  workspaces        0     0
  shared ports      0     0
+ sealed copies     0     0
  idempotency keys  0     0
  audit events      4     0
 
