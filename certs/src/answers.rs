@@ -73,8 +73,7 @@ impl Answers {
         }
     }
 
-    /// Tells whether an authority may be proven to by [`Answers::find_tls`] what it asked another
-    /// gateway for.
+    /// Tells whether there may be orders of other gateways, whose answers must be looked for.
     pub fn has_others(&self) -> bool {
         self.others.get().is_some()
     }

@@ -3,7 +3,9 @@
 //! [`Certs::open`] is the door. What is wanted is worked out by [`plan`] from the configuration: a
 //! [`local`] authority signs, an operator brings [`files`], or an authority issues by [`acme`],
 //! which proves the names with [`answers`] or with records of [`dns`]. The [`book`] knows how each
-//! of them is and [`renewal`] when it is replaced; [`keeper`] does what is due. The [`resolver`]
+//! of them is and [`renewal`] when it is replaced; [`keeper`] does what is due, and [`requests`] takes
+//! what visitors and operators ask for. Several gateways of a site share over a [`shelf`] what
+//! [`shared`] says, which [`synchronize`] takes in and gives. The [`resolver`]
 //! answers handshakes from an atomically swapped table, so that nothing ever waits for a
 //! certificate but the first visitor of a host that has none. Keys are held here, and in the
 //! [`vault`] on disk, and nowhere else.
@@ -45,7 +47,7 @@ pub use answers::Answers;
 pub use error::Error;
 pub use keeper::Exists;
 pub use resolver::Resolver;
-pub use shared::Turns;
+pub use shared::Pace;
 pub use shelf::Shelf;
 
 use crate::acme::Acme;

@@ -7,6 +7,7 @@ use kalpana_protocol::certificates::{Certificate, Problem};
 
 use crate::Certs;
 use crate::book::{self, Entry, Memory};
+use crate::keeper::Exists;
 use crate::plan::{self, Origin, Wanted};
 
 impl Certs {
@@ -159,8 +160,9 @@ impl Certs {
     /// Orders a certificate for a host of the site that has none, and waits for it.
     ///
     /// # Errors
-    /// [`Problem`], as of [`Certs::renew`].
-    pub async fn issue(&self, host: &str) -> Result<Certificate, Problem> {
+    /// [`Problem`], as of [`Certs::renew`]; there is no such host (`exists`); or the week's budget
+    /// is spent.
+    pub async fn issue(&self, host: &str, exists: Exists<'_>) -> Result<Certificate, Problem> {
         let now = self.clock.now();
         let id = plan::id_of(host);
         if self.book().contains_key(&id) {
@@ -171,6 +173,15 @@ impl Certs {
                 "certificate_covered",
                 format!("{host} is named by a certificate that is there"),
                 "`kalpana certs list` shows them; `kalpana certs renew` replaces one.",
+                now,
+            ));
+        }
+        if !exists(host) {
+            return Err(refused(
+                "certificate_no_host",
+                format!("no workspace of this site is at {host}"),
+                "A certificate is ordered for the host of a workspace, or of one of its ports, as \
+                 the workspace's page shows it.",
                 now,
             ));
         }

@@ -20,8 +20,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use foreign::{Foreign, SharedAnswer};
+pub use turn::Pace;
 pub(crate) use turn::Turn;
-pub use turn::Turns;
 
 use crate::book::Memory;
 use crate::shelf::{Shelf, ShelfError};
@@ -46,65 +46,68 @@ pub(crate) struct Shared {
     shelf: Arc<dyn Shelf>,
     /// What tells this gateway from the others, the same after a restart.
     holder: String,
-    turns: Turns,
+    pace: Pace,
     waited: turn::Waited,
     /// The versions of copies that were taken or given, by the certificates' names.
     seen: Mutex<HashMap<String, u64>>,
 }
 
 impl Shared {
-    pub(crate) fn new(shelf: Arc<dyn Shelf>, holder: String, turns: Turns) -> Self {
+    pub(crate) fn new(shelf: Arc<dyn Shelf>, holder: String, pace: Pace) -> Self {
         Self {
             shelf,
             holder,
-            turns,
+            pace,
             waited: turn::Waited::default(),
             seen: Mutex::default(),
         }
     }
 
-    /// Returns the copies that others have written since they were last looked at, and which names
-    /// there are copies of.
-    pub(crate) async fn news(&self) -> Result<(Vec<(String, Copy)>, Vec<String>), ShelfError> {
-        let (mut news, mut all) = (Vec::new(), Vec::new());
+    /// Returns the copies that others have written since they were last looked at.
+    pub(crate) async fn news(&self) -> Result<Vec<(String, Copy)>, ShelfError> {
+        let mut news = Vec::new();
         for (name, version) in self.shelf.list(CERTIFICATES).await? {
             let Some(id) = id_of(&name, "copy") else {
                 continue;
             };
-            all.push(id.to_owned());
             if self.seen().get(id) == Some(&version) {
                 continue;
             }
-            if let Some(copy) = self.copy(id).await? {
+            if let (_, Some(copy)) = self.copy(id).await? {
                 news.push((id.to_owned(), copy));
             }
         }
-        Ok((news, all))
+        Ok(news)
     }
 
-    /// Returns the copy of a certificate.
-    pub(crate) async fn copy(&self, id: &str) -> Result<Option<Copy>, ShelfError> {
+    /// Returns the copy of a certificate, where there is one, and its version.
+    pub(crate) async fn copy(&self, id: &str) -> Result<(u64, Option<Copy>), ShelfError> {
         let Some(kept) = self.shelf.get(&name_of(id, "copy")).await? else {
-            return Ok(None);
+            return Ok((0, None));
         };
         self.seen().insert(id.to_owned(), kept.version);
-        Ok(read(&kept.contents))
+        Ok((kept.version, read(&kept.contents)))
     }
 
-    /// Gives a certificate to the others. Only whose turn it is does.
-    pub(crate) async fn give(&self, id: &str, copy: &Copy) -> Result<(), ShelfError> {
+    /// Gives a certificate to the others, in place of the copy that had `version`.
+    pub(crate) async fn give(&self, id: &str, version: u64, copy: &Copy) -> Result<(), ShelfError> {
         let name = name_of(id, "copy");
-        let version = self.shelf.get(&name).await?.map_or(0, |kept| kept.version);
         let version = self.shelf.put(&name, version, &write(copy)).await?;
         self.seen().insert(id.to_owned(), version);
         Ok(())
     }
 
-    /// Takes the copy of a certificate away, because its host is gone.
+    /// Takes away what is shared of a certificate, because its host is gone.
     pub(crate) async fn withdraw(&self, id: &str) -> Result<(), ShelfError> {
-        let name = name_of(id, "copy");
-        match self.shelf.get(&name).await? {
-            Some(kept) => self.shelf.remove(&name, kept.version).await,
+        for part in ["copy", "answers"] {
+            self.take_away(&name_of(id, part)).await?;
+        }
+        Ok(())
+    }
+
+    async fn take_away(&self, name: &str) -> Result<(), ShelfError> {
+        match self.shelf.get(name).await? {
+            Some(kept) => self.shelf.remove(name, kept.version).await,
             None => Ok(()),
         }
     }
@@ -155,6 +158,11 @@ impl Shared {
             }
         }
         Err(ShelfError::Changed)
+    }
+
+    /// How often gateways look and speak.
+    pub(crate) fn pace(&self) -> Pace {
+        self.pace
     }
 
     fn seen(&self) -> MutexGuard<'_, HashMap<String, u64>> {

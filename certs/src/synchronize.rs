@@ -12,14 +12,11 @@ use crate::budget;
 use crate::error::Error;
 use crate::keeper::Exists;
 use crate::plan::{Origin, Wanted};
-use crate::shared::{Copy, Foreign, Shared, Turn, Turns};
+use crate::shared::{Copy, Foreign, Pace, Shared, Turn};
 use crate::shelf::{Shelf, ShelfError};
 use crate::{Certs, Issuing};
 
-/// How often it is looked what others ordered.
-const LOOK_EVERY: Duration = Duration::from_secs(15);
-
-/// How often, while somebody waits for what another gateway orders.
+/// How often it is looked, at least, while somebody waits for what another gateway orders.
 const LOOK_WHILE_WAITING: Duration = Duration::from_secs(1);
 
 /// Whether this gateway may order.
@@ -35,12 +32,12 @@ impl Certs {
     ///
     /// # Errors
     /// [`Error::Unwritable`] when it cannot be written down which gateway this is.
-    pub fn shared_over(mut self, shelf: Arc<dyn Shelf>, turns: Turns) -> Result<Self, Error> {
+    pub fn shared_over(mut self, shelf: Arc<dyn Shelf>, pace: Pace) -> Result<Self, Error> {
         let Some(issuing) = &mut self.issuing else {
             return Ok(self);
         };
         let holder = issuing.vault.holder()?;
-        let shared = Arc::new(Shared::new(shelf, holder, turns));
+        let shared = Arc::new(Shared::new(shelf, holder, pace));
         issuing.acme.share(Arc::clone(&shared));
         issuing.shared = Some(Arc::clone(&shared));
         let served = self.book.get_mut().expect("no holder panics").values();
@@ -58,6 +55,7 @@ impl Certs {
         let Some((issuing, shared)) = self.sharing() else {
             return;
         };
+        let look = shared.pace().look;
         let mut was_away = false;
         loop {
             let looked = tokio::select! {
@@ -78,22 +76,15 @@ impl Certs {
             if self.wait_no_longer() {
                 tokio::select! {
                     () = shutdown.cancelled() => return,
-                    () = tokio::time::sleep(LOOK_WHILE_WAITING) => {}
+                    () = tokio::time::sleep(look.min(LOOK_WHILE_WAITING)) => {}
                 }
             } else {
                 tokio::select! {
                     () = shutdown.cancelled() => return,
                     () = issuing.look.notified() => {}
-                    () = tokio::time::sleep(LOOK_EVERY) => {}
+                    () = tokio::time::sleep(look) => {}
                 }
             }
-        }
-    }
-
-    /// Looks at once what other gateways ordered.
-    pub fn look_at_others(&self) {
-        if let Some((issuing, _)) = self.sharing() {
-            issuing.look.notify_one();
         }
     }
 
@@ -120,8 +111,7 @@ impl Certs {
         shared: &Shared,
         exists: Exists<'_>,
     ) -> Result<(), ShelfError> {
-        let (news, all) = shared.news().await?;
-        for (id, copy) in news {
+        for (id, copy) in shared.news().await? {
             // What is being ordered here is looked at again when its turn comes.
             let is_running = self.book().get(&id).is_some_and(|entry| entry.is_running);
             if is_running {
@@ -133,12 +123,7 @@ impl Certs {
         }
         let ungiven = issuing.ungiven().clone();
         for id in ungiven {
-            let is_known = all.contains(&id);
-            let is_wanted = self.book().contains_key(&id);
-            // What others have is as good, or was taken just now.
-            if is_wanted && (!is_known || self.is_newer_than_shared(issuing, shared, &id).await?) {
-                self.give(issuing, shared, &id).await?;
-            }
+            self.give(issuing, shared, &id).await?;
             issuing.ungiven().remove(&id);
         }
         let withdrawn = issuing.withdrawn().clone();
@@ -155,22 +140,16 @@ impl Certs {
         Ok(())
     }
 
-    async fn is_newer_than_shared(
-        &self,
-        issuing: &Issuing,
-        shared: &Shared,
-        id: &str,
-    ) -> Result<bool, ShelfError> {
-        let copy = shared.copy(id).await?;
-        let shared = copy.and_then(|copy| copy.pem);
-        Ok(issuing.vault.copy(id) != shared)
-    }
-
+    /// Gives a certificate to the others, unless what they have is better: that is taken then.
     async fn give(&self, issuing: &Issuing, shared: &Shared, id: &str) -> Result<(), ShelfError> {
+        let (version, copy) = shared.copy(id).await?;
+        if copy.is_some_and(|copy| self.adopt(issuing, id, copy)) {
+            return Ok(());
+        }
         let memory = self.book().get(id).map(|entry| entry.memory.clone());
         let Some(memory) = memory else { return Ok(()) };
         let pem = issuing.vault.copy(id);
-        shared.give(id, &Copy { pem, memory }).await
+        shared.give(id, version, &Copy { pem, memory }).await
     }
 
     /// Takes in what another gateway has of a certificate. Returns whether it is a better one.
@@ -251,9 +230,8 @@ impl Certs {
             return Ok(Place::Others);
         };
         if !is_asked_for {
-            let copy = shared.copy(id).await;
-            let is_there = match copy {
-                Ok(copy) => copy.is_some_and(|copy| self.adopt(issuing, id, copy)),
+            let is_there = match shared.copy(id).await {
+                Ok((_, copy)) => copy.is_some_and(|copy| self.adopt(issuing, id, copy)),
                 Err(error) => {
                     shared.end_turn(turn).await;
                     return Err(refused(error));

@@ -100,18 +100,24 @@ impl Vault {
         String::from_utf8(pem).ok()
     }
 
-    /// Returns what tells this directory's gateway from others, the same for ever.
+    /// Returns what tells this directory's gateway from others, the same as long as it is on this
+    /// machine: a directory that was copied to another is another gateway's.
     ///
     /// # Errors
     /// [`Error::Unwritable`].
     pub(crate) fn holder(&self) -> Result<String, Error> {
         let path = self.directory.join("holder");
-        if let Some(known) = storage::read(&path)?.and_then(|text| String::from_utf8(text).ok()) {
-            return Ok(known);
-        }
-        let holder = uuid::Uuid::new_v4().to_string();
-        storage::write(&path, holder.as_bytes(), storage::PRIVATE)?;
-        Ok(holder)
+        let known = storage::read(&path)?.and_then(|text| String::from_utf8(text).ok());
+        let own = match known {
+            Some(known) => known,
+            None => {
+                let own = uuid::Uuid::new_v4().to_string();
+                storage::write(&path, own.as_bytes(), storage::PRIVATE)?;
+                own
+            }
+        };
+        let machine = rustix::system::uname();
+        Ok(format!("{own} at {}", machine.nodename().to_string_lossy()))
     }
 
     /// Forgets the certificate `id` and all that is kept of it.

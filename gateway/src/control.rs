@@ -9,10 +9,11 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use kalpana_certs::Certs;
 use kalpana_link::{Listener, PeerPolicy, server};
 use kalpana_protocol::certificates::{Certificate, Certificates, Issue, Problem};
 use tokio_util::sync::CancellationToken;
+
+use crate::newcomers::Newcomers;
 
 /// Mode of the socket: for our user and the group of the run directory.
 const MODE: u32 = 0o660;
@@ -28,7 +29,7 @@ const BODY_LIMIT: usize = 64 << 10;
 pub async fn serve(
     path: &Path,
     policy: PeerPolicy,
-    certs: Arc<Certs>,
+    newcomers: Arc<Newcomers>,
     shutdown: CancellationToken,
 ) {
     let mut has_failed = false;
@@ -46,32 +47,40 @@ pub async fn serve(
             () = tokio::time::sleep(FREE_CHECK) => {}
         }
     };
-    server::serve(listener, router(certs), shutdown).await;
+    server::serve(listener, router(newcomers), shutdown).await;
 }
 
-fn router(certs: Arc<Certs>) -> Router {
+fn router(newcomers: Arc<Newcomers>) -> Router {
     Router::new()
         .route("/v1/certificates", get(list).post(issue))
         .route("/v1/certificates/{id}/renew", post(renew))
         .route("/v1/certificates/{id}/revoke", post(revoke))
         .layer(axum::extract::DefaultBodyLimit::max(BODY_LIMIT))
-        .with_state(certs)
+        .with_state(newcomers)
 }
 
-async fn list(State(certs): State<Arc<Certs>>) -> Json<Certificates> {
-    Json(certs.list())
+async fn list(State(newcomers): State<Arc<Newcomers>>) -> Json<Certificates> {
+    Json(newcomers.certs().list())
 }
 
-async fn issue(State(certs): State<Arc<Certs>>, Json(asked): Json<Issue>) -> Response {
-    answer(certs.issue(&asked.name.to_ascii_lowercase()).await)
+async fn issue(State(newcomers): State<Arc<Newcomers>>, Json(asked): Json<Issue>) -> Response {
+    let exists = |host: &str| newcomers.exists(host);
+    let name = asked.name.to_ascii_lowercase();
+    answer(newcomers.certs().issue(&name, &exists).await)
 }
 
-async fn renew(State(certs): State<Arc<Certs>>, Segments(id): Segments<String>) -> Response {
-    answer(certs.renew(&id).await)
+async fn renew(
+    State(newcomers): State<Arc<Newcomers>>,
+    Segments(id): Segments<String>,
+) -> Response {
+    answer(newcomers.certs().renew(&id).await)
 }
 
-async fn revoke(State(certs): State<Arc<Certs>>, Segments(id): Segments<String>) -> Response {
-    answer(certs.revoke(&id).await)
+async fn revoke(
+    State(newcomers): State<Arc<Newcomers>>,
+    Segments(id): Segments<String>,
+) -> Response {
+    answer(newcomers.certs().revoke(&id).await)
 }
 
 fn answer(result: Result<Certificate, Problem>) -> Response {
@@ -84,7 +93,7 @@ fn answer(result: Result<Certificate, Problem>) -> Response {
 /// What is wrong with what was asked is the caller's; what the authority did is not.
 fn status(code: &str) -> StatusCode {
     match code {
-        "certificate_unknown" => StatusCode::NOT_FOUND,
+        "certificate_unknown" | "certificate_no_host" => StatusCode::NOT_FOUND,
         "certificate_budget" => StatusCode::TOO_MANY_REQUESTS,
         code if code.starts_with("certificate_") => StatusCode::CONFLICT,
         _ => StatusCode::BAD_GATEWAY,

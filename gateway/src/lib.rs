@@ -21,7 +21,8 @@
 //! workspaces are not served.
 //!
 //! Where hosts have certificates of their own, [`newcomers`] waits for that of a host that has none
-//! yet. [`control`] is where `web` and operators ask about certificates.
+//! yet. [`control`] is where `web` and operators ask about certificates. What several gateways of a
+//! site share of them lies on the [`shelf`] that `web` keeps, closed with [`seal`].
 //!
 //! [`handover`] passes the listening sockets, and the keys of [`ticketer`], to the process that
 //! takes over in an upgrade. [`plain`] redirects http to https. [`server`] puts it all together.

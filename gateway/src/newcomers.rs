@@ -38,18 +38,27 @@ impl Newcomers {
         }
     }
 
-    /// Tells whether `host` is of a workspace that there is. While that is not known yet, it is
-    /// taken to be.
+    /// Returns the certificates.
+    pub fn certs(&self) -> &Certs {
+        &self.certs
+    }
+
+    /// Tells whether `host` is of a workspace that there is. While it is not known which there are,
+    /// any workspace is taken to be.
     pub fn exists(&self, host: &str) -> bool {
-        !self.routes.is_known() || self.workspace(host).is_some()
+        let workspace = self.named(host);
+        workspace.is_some_and(|id| !self.routes.is_known() || self.routes.find(id).is_some())
     }
 
     fn workspace(&self, host: &str) -> Option<WorkspaceId> {
+        self.named(host)
+            .filter(|id| self.routes.find(*id).is_some())
+    }
+
+    /// Returns the workspace that `host` is of, were there one.
+    fn named(&self, host: &str) -> Option<WorkspaceId> {
         match self.hosts.parse(host.as_bytes(), Ports::Any) {
-            Host::Workspace(address) => {
-                let workspace = address.workspace;
-                self.routes.find(workspace).map(|_| workspace)
-            }
+            Host::Workspace(address) => Some(address.workspace),
             _ => None,
         }
     }

@@ -1,57 +1,33 @@
 //! Puts the gateway together, and runs it.
 
-use std::os::unix::fs::DirBuilderExt;
+mod parts;
+
 use std::sync::Arc;
 
-use kalpana_auth::ticket::UsedTickets;
-use kalpana_auth::workspace_session::{self, KeyRing};
-use kalpana_certs::{Certs, Turns};
+use kalpana_certs::Certs;
 use kalpana_link::feed::follow;
 use kalpana_link::{Client, PeerPolicy};
-use pingora_core::apps::HttpServerOptions;
-use pingora_core::protocols::http::v2::server::default_h2_options;
-use pingora_core::server::configuration::ServerConf;
-use pingora_proxy::HttpProxy;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
-use crate::admission::Admission;
 use crate::assets::Assets;
 use crate::assets::fill::Filler;
-use crate::client::TrustedProxies;
 use crate::error::Error;
 use crate::handover::{self, Estate, Offer, Predecessor};
-use crate::headers::Policies;
-use crate::host::Hosts;
 use crate::judge::Judge;
-use crate::limit::Limits;
-use crate::listener::{self, Deadlines, Ending, Entrance, Service};
+use crate::listener::{self, Ending, Service};
 use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::newcomers::Newcomers;
 use crate::plain::{self, Plain};
-use crate::proxy::Proxy;
 use crate::rate::{self, Rates};
 use crate::routes::{Keeper, Routes};
 use crate::seal::Seal;
 use crate::sessions::Sessions;
-use crate::shelf::{self, WebShelf};
 use crate::ticketer::Ticketer;
-use crate::tunnel::Tunnels;
-use crate::upstream::Upstream;
 use crate::upstream::connections::Upstreams;
 use crate::{Bound, Dependencies, control};
-
-/// Idle upstream connections that are kept, per thread: as many as browsers that load an editor at
-/// the same time would open. Each is kept for seconds only.
-const POOL_PER_THREAD: usize = 1024;
-
-/// How much of request bodies a connection of HTTP/2 may send ahead of who reads them. Unit: bytes.
-/// An upload moves one window in each round trip: this is 5 MB/s over 50 ms, four times what the
-/// protocol's own 64 KiB would be, and 256 MiB when all connections of an address fill theirs.
-const H2_WINDOW: u32 = 256 << 10;
 
 /// What the key that seals the table on disk is derived for.
 const ROUTES_PURPOSE: &str = "kalpana routes";
@@ -72,8 +48,8 @@ pub async fn run(mut deps: Dependencies, shutdown: CancellationToken) -> Result<
 
     let metrics = Metrics::register(&deps.registry).map_err(Error::Metrics)?;
     let (estate, predecessor) = listeners(&mut deps).await?;
-    let keys = session_keys(&deps)?;
-    let certs = Arc::new(certificates(&deps, estate.plain.is_some(), &keys)?);
+    let keys = parts::session_keys(&deps)?;
+    let certs = Arc::new(parts::certificates(&deps, estate.plain.is_some(), &keys)?);
     let ticketer = Arc::new(Ticketer::new(estate.ticket_keys, Arc::clone(&deps.clock)));
     let server_config = listener::server_config(certs.resolver(), Arc::clone(&ticketer))?;
 
@@ -100,7 +76,7 @@ pub async fn run(mut deps: Dependencies, shutdown: CancellationToken) -> Result<
         deps.config.requests_per_user,
         deps.config.requests_per_workspace,
     ));
-    let judge = Arc::new(judge(
+    let judge = Arc::new(parts::judge(
         &deps, &certs, keys, live, &routes, &sessions, &rates, &metrics,
     ));
     let (assets, filler) = Assets::new(deps.config.asset_cache.0, &deps.clock, &metrics).unzip();
@@ -109,7 +85,7 @@ pub async fn run(mut deps: Dependencies, shutdown: CancellationToken) -> Result<
     let newcomers = || Newcomers::new(Arc::clone(&certs), judge.hosts.clone(), Arc::clone(&routes));
     let service = Service {
         newcomers: is_awaited.then(newcomers),
-        ..service(&deps, server_config, &judge, &upstreams, assets, metrics)
+        ..parts::service(&deps, server_config, &judge, &upstreams, assets, metrics)
     };
     let service = Arc::new(service);
     let ending = Ending {
@@ -122,7 +98,7 @@ pub async fn run(mut deps: Dependencies, shutdown: CancellationToken) -> Result<
     let drained = CancellationToken::new();
     let background = async {
         tokio::join!(
-            keep_certificates(&deps, &certs, newcomers(), &ending),
+            keep_certificates(&deps, &certs, Arc::new(newcomers()), &ending),
             follow_routes(&deps, &routes, &drained),
             follow_sessions(&deps, &sessions, &drained),
             keeper.keep(&routes, &drained, &deps.left),
@@ -160,24 +136,6 @@ pub async fn run(mut deps: Dependencies, shutdown: CancellationToken) -> Result<
     };
     let ((), served) = tokio::join!(background, foreground);
     served
-}
-
-/// Reads the certificates, and where they are shared, from whom.
-fn certificates(deps: &Dependencies, has_plain: bool, keys: &KeyRing) -> Result<Certs, Error> {
-    let certs = Certs::open(
-        &deps.site,
-        &deps.certs,
-        has_plain,
-        &deps.registry,
-        Arc::clone(&deps.clock),
-    )?;
-    if !deps.shares_certificates {
-        return Ok(certs);
-    }
-    let socket = deps.site.web_internal_socket();
-    let client = Client::new("web", socket, deps.peers.token.clone());
-    let shelf = WebShelf::new(client, Seal::new(keys.derive(shelf::PURPOSE)));
-    Ok(certs.shared_over(Arc::new(shelf), Turns::default())?)
 }
 
 /// Takes the listening sockets of the process before, or those that were opened for us, or opens
@@ -250,56 +208,6 @@ async fn offer_until(
     }
 }
 
-fn service(
-    deps: &Dependencies,
-    server_config: rustls::ServerConfig,
-    judge: &Arc<Judge>,
-    upstreams: &Arc<Upstreams>,
-    assets: Option<Arc<Assets>>,
-    metrics: Metrics,
-) -> Service {
-    let deadlines = Deadlines {
-        handshake: deps.config.handshake_timeout.0,
-        first_byte: deps.config.first_byte_timeout.0,
-        head: deps.config.header_timeout.0,
-        drain: deps.config.drain_timeout.0,
-        upgrade_drain: deps.config.upgrade_drain_timeout.0,
-    };
-    let entrance = Entrance {
-        admission: Arc::new(Admission::new(deps.config.connections_per_address)),
-        trusted: TrustedProxies::new(deps.config.trusted_proxies.clone()),
-        announcing: TrustedProxies::new(deps.config.proxy_protocol_from.clone()),
-    };
-    let tunnels = Tunnels {
-        judge: Arc::clone(judge),
-        trusted: entrance.trusted.clone(),
-        ping: deps.config.websocket_ping.0,
-    };
-    Service {
-        newcomers: None,
-        acceptor: TlsAcceptor::from(Arc::new(server_config)),
-        proxy: proxy(deps, Arc::clone(judge), Arc::clone(upstreams), assets),
-        tunnels: Arc::new(tunnels),
-        deadlines,
-        entrance,
-        head_limit: deps.config.header_limit_bytes,
-        metrics,
-    }
-}
-
-fn session_keys(deps: &Dependencies) -> Result<KeyRing, Error> {
-    let path = deps.site.gateway_dir();
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(&path)
-        .map_err(|source| Error::Directory {
-            path: path.clone(),
-            source,
-        })?;
-    KeyRing::load_or_create(&path.join("session.key")).map_err(Error::SessionKey)
-}
-
 fn announce(deps: &Dependencies, tls: &TcpListener, plain: Option<&TcpListener>) {
     let bound = Bound {
         tls: tls.local_addr().unwrap_or(deps.config.listen),
@@ -318,89 +226,6 @@ fn announce(deps: &Dependencies, tls: &TcpListener, plain: Option<&TcpListener>)
         );
     }
     deps.bound.send_replace(Some(bound));
-}
-
-#[expect(
-    clippy::too_many_arguments,
-    reason = "each is one thing that judging needs"
-)]
-fn judge(
-    deps: &Dependencies,
-    certs: &Certs,
-    keys: KeyRing,
-    live: Arc<Live>,
-    routes: &Arc<Routes>,
-    sessions: &Arc<Sessions>,
-    rates: &Arc<Rates>,
-    metrics: &Metrics,
-) -> Judge {
-    Judge {
-        hosts: Hosts::new(&deps.site),
-        policies: Policies::new(&deps.site),
-        site: deps.site.clone(),
-        routes: Arc::clone(routes),
-        sessions: Arc::clone(sessions),
-        live,
-        keys,
-        used: UsedTickets::default(),
-        metrics: metrics.clone(),
-        clock: Arc::clone(&deps.clock),
-        certificates: certs.resolver(),
-        trusted: TrustedProxies::new(deps.config.trusted_proxies.clone()),
-        rates: Arc::clone(rates),
-        security_contact: deps.config.security_contact.clone(),
-        limits: Limits {
-            head_bytes: deps.config.header_limit_bytes,
-            head_fields: deps.config.header_limit_fields,
-            body_bytes: deps.config.body_limit.0,
-            body_rate: deps.config.body_rate.0,
-        },
-        left: deps.left.clone(),
-        session_lifetime: deps
-            .config
-            .session_lifetime
-            .0
-            .min(workspace_session::LIFETIME),
-    }
-}
-
-fn proxy(
-    deps: &Dependencies,
-    judge: Arc<Judge>,
-    upstreams: Arc<Upstreams>,
-    assets: Option<Arc<Assets>>,
-) -> Arc<HttpProxy<Proxy>> {
-    let proxy = Proxy {
-        judge,
-        upstream: Upstream::new(&deps.site, Arc::clone(&deps.clock), Arc::clone(&upstreams)),
-        upstreams,
-        assets,
-        token: deps.peers.token.clone(),
-        trusted: TrustedProxies::new(deps.config.trusted_proxies.clone()),
-        quiet_limit: deps.config.keepalive_timeout.0,
-    };
-    let threads = match deps.config.threads {
-        0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
-        threads => threads,
-    };
-    let conf = ServerConf {
-        threads,
-        upstream_keepalive_pool_size: POOL_PER_THREAD * threads,
-        ..ServerConf::default()
-    };
-    let mut http = HttpProxy::new(proxy, Arc::new(conf));
-    let mut h2 = default_h2_options();
-    let head_limit = u32::try_from(deps.config.header_limit_bytes).unwrap_or(u32::MAX);
-    h2.max_header_list_size(head_limit);
-    h2.enable_connect_protocol();
-    h2.initial_window_size(H2_WINDOW);
-    h2.initial_connection_window_size(H2_WINDOW);
-    http.h2_options = Some(h2);
-    let mut options = HttpServerOptions::default();
-    options.h2_idle_timeout = Some(deps.config.keepalive_timeout.0);
-    http.server_options = Some(options);
-    http.handle_init_modules();
-    Arc::new(http)
 }
 
 async fn follow_routes(deps: &Dependencies, routes: &Arc<Routes>, until: &CancellationToken) {
@@ -434,7 +259,7 @@ async fn fill(filler: Option<Filler>, until: &CancellationToken) {
 async fn keep_certificates(
     deps: &Dependencies,
     certs: &Arc<Certs>,
-    newcomers: Newcomers,
+    newcomers: Arc<Newcomers>,
     ending: &Ending,
 ) {
     let policy = PeerPolicy {
@@ -450,7 +275,7 @@ async fn keep_certificates(
     });
     tokio::join!(
         certs.keep(&exists, until.clone()),
-        control::serve(&socket, policy, Arc::clone(certs), until.clone()),
+        control::serve(&socket, policy, Arc::clone(&newcomers), until.clone()),
         async {
             ending.begun().await;
             until.cancel();

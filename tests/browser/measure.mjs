@@ -5,7 +5,7 @@
 //
 // Takes the same environment as run.mjs. Prints one line of JSON for each run and one for all.
 
-import { editorInPage, onDashboard, onWorkspacePage, openCreateDialog, START_LIMIT_MS } from "./lib/ways.mjs";
+import { editorInPage, onDashboard, onWorkspacePage, openCreateDialog, setUp, START_LIMIT_MS } from "./lib/ways.mjs";
 import { until } from "./lib/until.mjs";
 import { ADA, World } from "./lib/world.mjs";
 
@@ -18,13 +18,7 @@ if (!Number.isInteger(runs) || runs < 1) {
 const world = await World.begin();
 try {
   const ada = await world.browser.person("ada");
-  await ada.visit(world.site.setupLink());
-  const form = ada.page.getByRole("form", { name: "Create the first administrator" });
-  await form.getByLabel("Name").fill(ADA.name);
-  await form.getByLabel("E-mail").fill(ADA.email);
-  await form.getByLabel("Password", { exact: true }).fill(ADA.password);
-  await form.getByRole("button", { name: "Create administrator" }).click();
-  await onDashboard(ada);
+  await setUp(ada, ADA);
 
   const all = [];
   for (let run = 1; run <= runs; run += 1) {

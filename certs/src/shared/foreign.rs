@@ -94,14 +94,7 @@ impl Shared {
 
     /// Takes the answers of an order away. Those that stay prove nothing any more.
     pub(crate) async fn take_answers(&self, id: &str) {
-        let name = name_of(id, "answers");
-        let taken = async {
-            match self.shelf.get(&name).await? {
-                Some(kept) => self.shelf.remove(&name, kept.version).await,
-                None => Ok(()),
-            }
-        };
-        if let Err(error) = taken.await {
+        if let Err(error) = self.take_away(&name_of(id, "answers")).await {
             tracing::debug!(%error, "could not take answers away: {error}");
         }
     }

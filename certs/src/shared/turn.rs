@@ -13,20 +13,23 @@ use tokio::time::Instant;
 use super::{Shared, name_of};
 use crate::shelf::ShelfError;
 
-/// How turns are kept.
+/// How often gateways look at what others did, and speak while they order.
 #[derive(Debug, Clone, Copy)]
-pub struct Turns {
-    /// How often whoever has one says so.
-    pub every: Duration,
-    /// For how long nobody must have said so before another takes it.
-    pub limit: Duration,
+pub struct Pace {
+    /// How often it is looked what others ordered.
+    pub look: Duration,
+    /// How often whoever has a turn says so.
+    pub speak: Duration,
+    /// For how long nobody must have said so before another takes the turn.
+    pub silence: Duration,
 }
 
-impl Default for Turns {
+impl Default for Pace {
     fn default() -> Self {
         Self {
-            every: Duration::from_secs(8),
-            limit: Duration::from_secs(30),
+            look: Duration::from_secs(15),
+            speak: Duration::from_secs(8),
+            silence: Duration::from_secs(30),
         }
     }
 }
@@ -68,7 +71,7 @@ impl Shared {
             None => 0,
             // Ours from before a restart.
             Some(kept) if kept.contents == self.holder.as_bytes() => kept.version,
-            Some(kept) if self.waited.is_over(&name, kept.version, self.turns.limit) => {
+            Some(kept) if self.waited.is_over(&name, kept.version, self.pace.silence) => {
                 tracing::warn!(
                     certificate = id,
                     "the gateway that was ordering the certificate for {id} says nothing any more"
@@ -90,18 +93,12 @@ impl Shared {
     pub(crate) async fn keep_turn(&self, turn: &mut Turn) {
         let mut told = Instant::now();
         loop {
-            tokio::time::sleep(self.turns.every).await;
-            let put = self
-                .shelf
-                .put(&turn.name, turn.version, self.holder.as_bytes());
-            match tokio::time::timeout(self.turns.every, put).await {
-                Ok(Ok(version)) => {
-                    turn.version = version;
-                    told = Instant::now();
-                }
+            tokio::time::sleep(self.pace.speak).await;
+            match tokio::time::timeout(self.pace.speak, self.say(turn)).await {
+                Ok(Ok(())) => told = Instant::now(),
                 Ok(Err(ShelfError::Changed | ShelfError::Foreign)) => return,
                 Ok(Err(ShelfError::Away(_))) | Err(_) => {
-                    if told.elapsed() + self.turns.every * 2 > self.turns.limit {
+                    if told.elapsed() + self.pace.speak * 2 > self.pace.silence {
                         return;
                     }
                 }
@@ -109,10 +106,34 @@ impl Shared {
         }
     }
 
+    /// Says that a turn is ours still.
+    async fn say(&self, turn: &mut Turn) -> Result<(), ShelfError> {
+        let holder = self.holder.as_bytes();
+        let mut said = self.shelf.put(&turn.name, turn.version, holder).await;
+        if matches!(said, Err(ShelfError::Changed)) {
+            // Perhaps by ourselves, when an answer was lost.
+            turn.version = self.our_version(&turn.name).await?;
+            said = self.shelf.put(&turn.name, turn.version, holder).await;
+        }
+        turn.version = said?;
+        Ok(())
+    }
+
+    /// Returns the version of a turn that is ours.
+    async fn our_version(&self, name: &str) -> Result<u64, ShelfError> {
+        match self.shelf.get(name).await? {
+            Some(kept) if kept.contents == self.holder.as_bytes() => Ok(kept.version),
+            _ => Err(ShelfError::Changed),
+        }
+    }
+
     /// Lets the next gateway have its turn at once. One that cannot be told waits.
     pub(crate) async fn end_turn(&self, turn: Turn) {
-        let removed = self.shelf.remove(&turn.name, turn.version).await;
-        if let Err(error) = removed {
+        let ended = async {
+            let version = self.our_version(&turn.name).await?;
+            self.shelf.remove(&turn.name, version).await
+        };
+        if let Err(error) = ended.await {
             tracing::debug!(%error, "could not end our turn: {error}");
         }
     }

@@ -7,17 +7,19 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use kalpana_certs::shelf::{Kept, ShelfError};
-use kalpana_certs::{Shelf, Step, Turns};
+use kalpana_certs::{Pace, Shelf, Step};
+use kalpana_domain::clock::{Clock, SystemClock};
 use kalpana_protocol::certificates::{Certificate, CertificateState};
 
-use crate::world::{Authority, Opened};
+use crate::world::{Authority, Opened, PATIENCE, Running};
 
 const SITE: &str = "example.test";
 
 /// Quick, so that nobody waits long for a gateway that is gone.
-const TURNS: Turns = Turns {
-    every: Duration::from_millis(100),
-    limit: Duration::from_secs(2),
+const PACE: Pace = Pace {
+    look: Duration::from_millis(50),
+    speak: Duration::from_millis(100),
+    silence: Duration::from_secs(2),
 };
 
 /// A shelf in memory, which may be away.
@@ -90,12 +92,26 @@ fn serial(certificate: Certificate) -> String {
     certificate.served.expect("served").serial
 }
 
+/// Waits until a certificate that is made now begins later than the one that is served: which of
+/// two is newer is told by the second.
+async fn after_the_second_of(gateway: &Running) {
+    let served = gateway.find(SITE).and_then(|found| found.served);
+    let begins = served.expect("served").not_before.as_second();
+    let passed = async {
+        while SystemClock.now().as_second() <= begins {
+            tokio::task::yield_now().await;
+        }
+    };
+    let passed = tokio::time::timeout(PATIENCE, passed).await;
+    passed.expect("a second passes");
+}
+
 /// A directory of a gateway's own, and what is there, shared over `shelf`.
 fn open(authority: &Authority, shelf: &Arc<Memory>, more: &str) -> (tempfile::TempDir, Opened) {
     let directory = tempfile::tempdir().expect("a directory");
     let opened = Opened::open(directory.path(), &authority.settings(more));
     let shelf: Arc<dyn Shelf> = Arc::clone(shelf) as _;
-    (directory, opened.shared_over(shelf, TURNS))
+    (directory, opened.shared_over(shelf, PACE))
 }
 
 #[tokio::test]
@@ -142,6 +158,7 @@ async fn gateways_that_start_together_order_one_certificate() {
     assert_eq!(authority.pebble.issued(), 1);
 
     // A renewal that one was asked for is served by all.
+    after_the_second_of(&running[0]).await;
     let renewed = running[0].certs.renew(SITE).await.expect("renewed");
     let renewed = serial(renewed);
     assert_ne!(renewed, serials[0]);
@@ -150,7 +167,6 @@ async fn gateways_that_start_together_order_one_certificate() {
             let shown = certificate.served.as_ref();
             shown.is_some_and(|shown| shown.serial == renewed)
         };
-        gateway.certs.look_at_others();
         gateway.until(SITE, is_new).await;
     }
     assert_eq!(authority.pebble.issued(), 2);
@@ -185,6 +201,49 @@ async fn a_gateway_that_ends_in_mid_order_is_followed_by_another() {
     let other = other.answer((authority.http, authority.tls)).await.order();
     other.until(SITE, is_there).await;
     assert_eq!(authority.pebble.issued(), 1);
+}
+
+#[tokio::test]
+async fn what_one_could_not_have_the_others_do_not_ask_for_too() {
+    let authority = Authority::start(|_| {}).await;
+    let shelf = Arc::<Memory>::default();
+    let (_first, one) = open(&authority, &shelf, "challenge = \"http-01\"\n");
+    let (_second, other) = open(&authority, &shelf, "challenge = \"http-01\"\n");
+    // Nobody answers the authority.
+    let (one, other) = (one.order(), other.order());
+    let failed = |found: &Certificate| found.problem.is_some();
+    let here = one.until(SITE, failed).await.problem.expect("failed");
+    let there = other.until(SITE, failed).await.problem.expect("told");
+    assert_eq!(here, there, "one attempt, which both know of");
+    assert_eq!(here.failures, 1);
+}
+
+#[tokio::test]
+async fn who_was_away_while_others_renewed_does_not_give_them_the_old_one_back() {
+    let authority = Authority::start(|_| {}).await;
+    let shelf = Arc::<Memory>::default();
+    let more = "challenge = \"http-01\"\n";
+    let (first, one) = open(&authority, &shelf, more);
+    let (_second, other) = open(&authority, &shelf, more);
+    let one = one.order();
+    let other = other.answer((authority.http, authority.tls)).await.order();
+    let old = serial(one.until(SITE, is_there).await);
+    other.until(SITE, is_there).await;
+    one.abort().await;
+    after_the_second_of(&other).await;
+    let new = serial(other.certs.renew(SITE).await.expect("renewed"));
+    assert_ne!(old, new);
+
+    let settings = authority.settings(more);
+    let again = Opened::open(first.path(), &settings);
+    let again = again.shared_over(Arc::clone(&shelf) as _, PACE).order();
+    let is_new = |found: &Certificate| {
+        let shown = found.served.as_ref();
+        shown.is_some_and(|shown| shown.serial == new)
+    };
+    again.until(SITE, is_new).await;
+    other.until(SITE, is_new).await;
+    assert_eq!(authority.pebble.issued(), 2);
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kalpana_certs::{Answers, Certs, Observer, Resolver, Shelf, Turns};
+use kalpana_certs::{Answers, Certs, Observer, Pace, Resolver, Shelf};
 use kalpana_config::{Config, Site};
 use kalpana_domain::clock::{Clock, ManualClock, SystemClock};
 use kalpana_protocol::certificates::Certificate;
@@ -113,8 +113,8 @@ impl Opened {
     }
 
     /// Shares what is there over `shelf`.
-    pub(crate) fn shared_over(mut self, shelf: Arc<dyn Shelf>, turns: Turns) -> Self {
-        self.certs = self.certs.shared_over(shelf, turns).expect("shared");
+    pub(crate) fn shared_over(mut self, shelf: Arc<dyn Shelf>, pace: Pace) -> Self {
+        self.certs = self.certs.shared_over(shelf, pace).expect("shared");
         self
     }
 

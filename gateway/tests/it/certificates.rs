@@ -277,6 +277,39 @@ async fn one_workspace_cannot_spend_the_budget_of_all() {
 }
 
 #[tokio::test]
+async fn an_operator_can_order_for_a_workspace_and_not_for_what_is_none() {
+    let issued = issued("tls-alpn-01", |_| ()).await;
+    let world = &issued.world;
+    world.run_mine().await;
+    let domain = &world.site.workspace_domain;
+    let before = issued.pebble.issued();
+    let order = async |name: String| -> Result<Certificate, CallError> {
+        let body = serde_json::json!({ "name": name });
+        let control = issued.control();
+        let path = "/v1/certificates";
+        control.call(Method::POST, path, None, Some(&body)).await
+    };
+    for name in [
+        format!("nobodyisher0.{domain}"),
+        format!("3000-nobodyisher0.{domain}"),
+        format!("www.{domain}"),
+        format!("a.{MINE}.{domain}"),
+        "another.site.test".to_owned(),
+    ] {
+        let (status, code, _) = refusal(order(name).await.unwrap_err());
+        assert_eq!(
+            (status, code.as_str()),
+            (StatusCode::NOT_FOUND, "certificate_no_host")
+        );
+    }
+    assert_eq!(issued.pebble.issued(), before);
+    let name = format!("{MINE}.{domain}").to_ascii_uppercase();
+    let got = order(name).await.unwrap();
+    assert_eq!(got.names, [format!("{MINE}.{domain}")]);
+    assert_eq!(issued.pebble.issued() - before, 1);
+}
+
+#[tokio::test]
 async fn what_cannot_be_done_is_refused_with_the_next_step() {
     let world = World::start().await;
     let client = Client::new("gateway", world.site.gateway_control_socket(), None);
@@ -313,16 +346,19 @@ async fn what_cannot_be_done_is_refused_with_the_next_step() {
         let refused = call::<Certificate>(&client, Method::POST, &path)
             .await
             .unwrap_err();
-        let CallError::Refused {
-            status: was, body, ..
-        } = refused
-        else {
-            panic!("{refused:?}");
-        };
-        let problem: serde_json::Value = serde_json::from_slice(&body).unwrap();
-        assert_eq!((was, problem["code"].as_str()), (status, Some(code)));
-        assert!(problem["next_step"].as_str().unwrap().ends_with('.'));
+        let (was, told, next_step) = refusal(refused);
+        assert_eq!((was, told.as_str()), (status, code));
+        assert!(next_step.ends_with('.'));
     }
+}
+
+/// Returns the status, the code and the next step of a refusal.
+fn refusal(error: CallError) -> (StatusCode, String, String) {
+    let CallError::Refused { status, body, .. } = error else {
+        panic!("{error:?}");
+    };
+    let problem: kalpana_protocol::certificates::Problem = serde_json::from_slice(&body).unwrap();
+    (status, problem.code, problem.next_step)
 }
 
 async fn call<T: serde::de::DeserializeOwned>(

@@ -8,6 +8,17 @@ import { Editor } from "./editor.mjs";
 export const START_LIMIT_MS = 90_000;
 const STOP_LIMIT_MS = 60_000;
 
+/** Makes the administrator of a fresh site, by the link that it printed, and waits for the dashboard. */
+export async function setUp(person, account) {
+  await person.visit(person.site.setupLink());
+  const form = person.page.getByRole("form", { name: "Create the first administrator" });
+  await form.getByLabel("Name").fill(account.name);
+  await form.getByLabel("E-mail").fill(account.email);
+  await form.getByLabel("Password", { exact: true }).fill(account.password);
+  await form.getByRole("button", { name: "Create administrator" }).click();
+  await onDashboard(person);
+}
+
 /** Fills the sign-in form and sends it, wherever it leads. */
 export async function fillSignIn(person, { email, password }) {
   const form = person.page.getByRole("form", { name: "Sign in" });

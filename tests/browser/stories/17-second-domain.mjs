@@ -7,24 +7,11 @@ import { Browser } from "../lib/browser.mjs";
 import { Editor } from "../lib/editor.mjs";
 import { runInside } from "../lib/engine.mjs";
 import { Site } from "../lib/site.mjs";
-import { createWorkspace, onDashboard, START_LIMIT_MS } from "../lib/ways.mjs";
+import { createWorkspace, setUp, START_LIMIT_MS } from "../lib/ways.mjs";
 import { ADA, World } from "../lib/world.mjs";
 
 /** Another site than the control plane's by any browser's count. */
 const CONTENT = "content.localhost";
-
-/** Makes the administrator of a fresh site, by its setup link. */
-async function setUp(browser, site) {
-  const ada = await browser.person("ada of two domains");
-  await ada.visit(site.setupLink());
-  const form = ada.page.getByRole("form", { name: "Create the first administrator" });
-  await form.getByLabel("Name").fill(ADA.name);
-  await form.getByLabel("E-mail").fill(ADA.email);
-  await form.getByLabel("Password", { exact: true }).fill(ADA.password);
-  await form.getByRole("button", { name: "Create administrator" }).click();
-  await onDashboard(ada);
-  return ada;
-}
 
 /** Puts a frame with an address into a page and returns where it ended. */
 async function framed(person, address) {
@@ -39,7 +26,8 @@ async function framed(person, address) {
 }
 
 async function inOwnTab(world, site, browser) {
-  const ada = await setUp(browser, site);
+  const ada = await browser.person("ada of two domains");
+  await setUp(ada, ADA);
   const name = "Apart";
   const id = await createWorkspace(ada, { name });
   await ada.page.getByRole("heading", { name: `${name} is running` }).waitFor({ timeout: START_LIMIT_MS });

@@ -36,6 +36,7 @@ const PAGES = [
   "stopped",
   "token-dialog",
   "workspace",
+  "workspace-elsewhere",
   "workspace-not-found",
   "workspace-terminal",
 ];
