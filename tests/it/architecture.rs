@@ -66,6 +66,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "config",
             "link",
             "bridge-client",
+            "test-acme",
             "test-mongodb",
         ],
     ),

@@ -18,7 +18,7 @@ use crate::docker;
 use crate::wait::until;
 
 /// A user and group id that nobody has.
-const UNPRIVILEGED: u32 = 61_234;
+pub const UNPRIVILEGED: u32 = 61_234;
 
 /// How long a start may take on a busy machine.
 const START_LIMIT: Duration = Duration::from_secs(60);
@@ -508,8 +508,11 @@ impl Ran {
     }
 }
 
-/// Holds a free port: bound but not listened on, so that nobody else is given it.
-fn reserve_port() -> anyhow::Result<(socket2::Socket, u16)> {
+/// Holds a free port of 127.0.0.1: bound but not listened on, so that nobody else is given it.
+///
+/// # Errors
+/// If none is free.
+pub fn reserve_port() -> anyhow::Result<(socket2::Socket, u16)> {
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
     socket.set_reuse_address(true)?;
     socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())?;

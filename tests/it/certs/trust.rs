@@ -4,34 +4,11 @@ use std::path::Path;
 
 use anyhow::ensure;
 use serde_json::{Value, json};
-use tokio::process::Command;
 
+use super::browsers::{certutil, make_database, open};
 use super::site::{Authority, Machine, Ran, is_database};
 
 const NAME: &str = "Kalpana local authority (kalpana.localhost)";
-
-/// Makes a database as a browser does when it first runs.
-async fn make_database(folder: &Path) -> anyhow::Result<()> {
-    std::fs::create_dir_all(folder)?;
-    certutil(folder, &["-N", "--empty-password"])
-        .await
-        .map(|_| ())
-}
-
-async fn certutil(folder: &Path, arguments: &[&str]) -> anyhow::Result<String> {
-    let database = format!("sql:{}", folder.display());
-    let output = Command::new("certutil")
-        .args(["-d", &database])
-        .args(arguments)
-        .output()
-        .await?;
-    ensure!(
-        output.status.success(),
-        "certutil {arguments:?}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
-}
 
 /// Tells whether a database vouches for servers whom this authority has signed.
 async fn vouches_for(folder: &Path, authority: &Authority) -> anyhow::Result<bool> {
@@ -252,24 +229,7 @@ async fn a_real_chromium_opens_a_page_that_it_would_not_have_opened_before() -> 
     let leaf = authority.sign(&["kalpana.localhost"], (-1, 89))?;
     let server = super::site::serve_page(&leaf, "hello from the site").await?;
     let url = format!("https://kalpana.localhost:{}/", server.port);
-    let page = async || -> anyhow::Result<String> {
-        let profile = machine.path("profile").display().to_string();
-        let output = Command::new("chromium")
-            .env("HOME", machine.home())
-            .args([
-                "--headless",
-                "--no-sandbox",
-                "--disable-gpu",
-                "--disable-quic",
-            ])
-            .args(["--no-first-run", "--disable-background-networking"])
-            .arg(format!("--user-data-dir={profile}"))
-            .args(["--dump-dom", &url])
-            .kill_on_drop(true)
-            .output();
-        let output = tokio::time::timeout(std::time::Duration::from_secs(90), output).await??;
-        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
-    };
+    let page = || open(&machine, &url);
     let before = page().await?;
     assert!(!before.contains("hello from the site"), "{before}");
     let ran = machine.certs(&USER).await?;
