@@ -5,7 +5,7 @@
 //! The gateway is not in `kal-store`: what faces the outside cannot read the accounts.
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, bail};
@@ -70,11 +70,24 @@ fn run(program: &str, arguments: &[&str]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Makes the site's directories, each with the owner and mode that the roles need.
+/// A directory as the roles need it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Directory {
+    /// Where it is.
+    pub(crate) path: PathBuf,
+    /// Whose it is.
+    pub(crate) owner: Uid,
+    /// Whose group it is.
+    pub(crate) group: Gid,
+    /// Who may do what in it.
+    pub(crate) mode: u32,
+}
+
+/// Returns the site's directories, each before those below it.
 ///
 /// # Errors
-/// If one cannot be made, named with the setting that moves it.
-pub(crate) fn prepare_directories(site: &Site) -> anyhow::Result<()> {
+/// If a system user or group is missing, where this process is root's.
+pub(crate) fn directories(site: &Site) -> anyhow::Result<Vec<Directory>> {
     let (own_user, own_group) = (Uid::effective(), Gid::effective());
     let user = |role: Role| {
         if is_root() {
@@ -96,33 +109,50 @@ pub(crate) fn prepare_directories(site: &Site) -> anyhow::Result<()> {
         .context("store.path names no directory")?
         .to_owned();
     let shared = if is_root() { 0o755 } else { 0o700 };
-    directory(&site.data_dir, own_user, own_group, shared)?;
-    directory(&site.gateway_dir(), user(Role::Gateway)?, own_group, 0o700)?;
-    directory(&site.web_dir(), user(Role::Web)?, own_group, 0o700)?;
-    directory(
-        &site.orchestrator_dir(),
-        user(Role::Orchestrator)?,
-        own_group,
-        0o700,
-    )?;
-    directory(
-        &site.data_dir.join("public"),
-        user(Role::Gateway)?,
-        own_group,
-        0o755,
-    )?;
-    directory(&store, user(Role::Web)?, group(STORE_GROUP)?, 0o2770)?;
-    // Sticky: who may make a socket here may not replace another's.
-    directory(&site.run_dir, own_user, group(RUN_GROUP)?, 0o3770)?;
-    directory(
-        &site.workspaces_run_dir(),
-        user(Role::Orchestrator)?,
-        group(RUN_GROUP)?,
-        0o2750,
-    )
+    let (gateway, web) = (user(Role::Gateway)?, user(Role::Web)?);
+    let orchestrator = user(Role::Orchestrator)?;
+    let (in_store, in_run) = (group(STORE_GROUP)?, group(RUN_GROUP)?);
+    let public = site.data_dir.join("public");
+    let all = [
+        (site.data_dir.clone(), own_user, own_group, shared),
+        (site.gateway_dir(), gateway, own_group, 0o700),
+        (site.web_dir(), web, own_group, 0o700),
+        (site.orchestrator_dir(), orchestrator, own_group, 0o700),
+        (public, gateway, own_group, 0o755),
+        (store, web, in_store, 0o2770),
+        // Sticky: who may make a socket here may not replace another's.
+        (site.run_dir.clone(), own_user, in_run, 0o3770),
+        (site.workspaces_run_dir(), orchestrator, in_run, 0o2750),
+    ];
+    let all = all.into_iter();
+    Ok(all
+        .map(|(path, owner, group, mode)| Directory {
+            path,
+            owner,
+            group,
+            mode,
+        })
+        .collect())
 }
 
-fn directory(path: &Path, owner: Uid, group: Gid, mode: u32) -> anyhow::Result<()> {
+/// Makes the site's directories, each with the owner and mode that the roles need.
+///
+/// # Errors
+/// If one cannot be made, named with the setting that moves it.
+pub(crate) fn prepare_directories(site: &Site) -> anyhow::Result<()> {
+    for directory in directories(site)? {
+        prepare(&directory)?;
+    }
+    Ok(())
+}
+
+fn prepare(directory: &Directory) -> anyhow::Result<()> {
+    let Directory {
+        path,
+        owner,
+        group,
+        mode,
+    } = directory;
     let failed = || {
         format!(
             "cannot prepare the directory {}\n\
@@ -133,10 +163,10 @@ fn directory(path: &Path, owner: Uid, group: Gid, mode: u32) -> anyhow::Result<(
     std::fs::create_dir_all(path).with_context(failed)?;
     let now = std::fs::metadata(path).with_context(failed)?;
     if (now.uid(), now.gid()) != (owner.as_raw(), group.as_raw()) {
-        chown(path, Some(owner), Some(group)).with_context(failed)?;
+        chown(path, Some(*owner), Some(*group)).with_context(failed)?;
     }
-    if now.permissions().mode() & 0o7777 != mode {
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
+    if now.permissions().mode() & 0o7777 != *mode {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(*mode))
             .with_context(failed)?;
     }
     Ok(())
@@ -215,4 +245,24 @@ pub(crate) fn become_role(role: Role, config: &Config) -> anyhow::Result<()> {
     };
     rustix::thread::set_capabilities(None, sets).context("cannot drop capabilities")?;
     rustix::thread::set_no_new_privs(true).context("cannot forbid new privileges")
+}
+
+/// Makes the calling thread alone the role's, as sockets and files see it, when this process is
+/// root's: its user, and the group of those who meet in the run directory. The other threads stay
+/// what they are.
+///
+/// # Errors
+/// If the users are missing or the system refuses.
+pub(crate) fn lend_thread(role: Role) -> anyhow::Result<()> {
+    use rustix::thread;
+    if !is_root() {
+        return Ok(());
+    }
+    let user = user_of(role)?;
+    let uid = rustix::process::Uid::from_raw(user.uid.as_raw());
+    let own_gid = rustix::process::Gid::from_raw(user.gid.as_raw());
+    let run_gid = rustix::process::Gid::from_raw(group_named(RUN_GROUP)?.as_raw());
+    thread::set_thread_groups(&[own_gid, run_gid]).context("cannot set a thread's groups")?;
+    thread::set_thread_res_gid(own_gid, own_gid, own_gid).context("cannot set a thread's group")?;
+    thread::set_thread_res_uid(uid, uid, uid).context("cannot set a thread's user")
 }

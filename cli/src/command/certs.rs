@@ -3,7 +3,7 @@
 //! Speaks with the gateway's control socket, so that it works while https does not.
 
 mod authority;
-mod check;
+pub(crate) mod check;
 mod trust;
 mod view;
 

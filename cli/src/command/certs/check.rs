@@ -4,9 +4,9 @@
 //! machine trusts (`judge`), and so are the files that an operator brings (`files`), whether a
 //! gateway runs or not.
 
-mod files;
-mod judge;
-mod probe;
+pub(crate) mod files;
+pub(crate) mod judge;
+pub(crate) mod probe;
 
 use std::net::SocketAddr;
 
@@ -24,7 +24,7 @@ use crate::output::{self, Format};
 use crate::privilege;
 
 /// A workspace's label that no site will meet: ids are drawn at random from 26 · 36^11.
-const MADE_UP: &str = "a00000000000";
+pub(crate) const MADE_UP: &str = "a00000000000";
 
 #[derive(Debug, Args)]
 pub(crate) struct Check {
@@ -52,15 +52,15 @@ struct Report {
 
 /// What one host shows.
 #[derive(Debug, Serialize)]
-struct HostReport {
-    host: String,
+pub(crate) struct HostReport {
+    pub(crate) host: String,
     port: u16,
     /// The version of TLS that was agreed on.
     tls: Option<String>,
     /// The protocol that was agreed on within it (ALPN).
     alpn: Option<String>,
-    certificate: Option<Judged>,
-    findings: Vec<Finding>,
+    pub(crate) certificate: Option<Judged>,
+    pub(crate) findings: Vec<Finding>,
 }
 
 impl Check {
@@ -91,20 +91,28 @@ impl Check {
         }
     }
 
-    /// Returns the hosts to look at. A made-up workspace shows what all will, but where each
-    /// workspace has a certificate of its own there is none for one that does not exist.
     fn hosts(&self, config: &Config, site: &Site) -> anyhow::Result<Vec<(String, u16)>> {
-        if !self.hosts.is_empty() {
-            let named = self.hosts.iter();
-            return named.map(|host| with_port(host, site.port)).collect();
+        if self.hosts.is_empty() {
+            return Ok(usual_hosts(config, site));
         }
-        let mut hosts = vec![(site.domain.clone(), site.port)];
-        let source = config.certs.of(&site.workspace_domain).source;
-        if source != CertificateSource::Acme || config.certs.acme.has_wildcard() {
-            hosts.push((format!("{MADE_UP}.{}", site.workspace_domain), site.port));
-        }
-        Ok(hosts)
+        let named = self.hosts.iter();
+        named.map(|host| with_port(host, site.port)).collect()
     }
+}
+
+/// Returns the hosts that are looked at when none is named.
+pub(crate) fn usual_hosts(config: &Config, site: &Site) -> Vec<(String, u16)> {
+    let hosts = [Some(site.domain.clone()), made_up_host(config, site)];
+    let hosts = hosts.into_iter().flatten();
+    hosts.map(|host| (host, site.port)).collect()
+}
+
+/// Returns the host of a made-up workspace, which shows what all will; `None` where each workspace
+/// has a certificate of its own, because there is none for one that does not exist.
+pub(crate) fn made_up_host(config: &Config, site: &Site) -> Option<String> {
+    let source = config.certs.of(&site.workspace_domain).source;
+    let has_one = source != CertificateSource::Acme || config.certs.acme.has_wildcard();
+    has_one.then(|| format!("{MADE_UP}.{}", site.workspace_domain))
 }
 
 fn with_port(host: &str, usual: u16) -> anyhow::Result<(String, u16)> {
@@ -118,7 +126,13 @@ fn with_port(host: &str, usual: u16) -> anyhow::Result<(String, u16)> {
     Ok((name.to_ascii_lowercase(), port))
 }
 
-async fn look(host: &str, port: u16, connect: Option<SocketAddr>, trust: &Trust) -> HostReport {
+/// Looks at what one host shows, at what its name leads to or at `connect`.
+pub(crate) async fn look(
+    host: &str,
+    port: u16,
+    connect: Option<SocketAddr>,
+    trust: &Trust,
+) -> HostReport {
     let mut report = HostReport {
         host: host.to_owned(),
         port,

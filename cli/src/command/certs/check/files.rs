@@ -14,15 +14,15 @@ use super::judge::{Finding, Judged, Trust, judge};
 
 /// What one pair of files is like.
 #[derive(Debug, Serialize)]
-pub(super) struct FilesReport {
-    pub(super) certificate_file: PathBuf,
+pub(crate) struct FilesReport {
+    pub(crate) certificate_file: PathBuf,
     key_file: PathBuf,
-    pub(super) certificate: Option<Judged>,
-    pub(super) findings: Vec<Finding>,
+    pub(crate) certificate: Option<Judged>,
+    pub(crate) findings: Vec<Finding>,
 }
 
 /// Looks at each pair that the configuration names, once.
-pub(super) fn look(config: &Config, site: &Site, trust: &Trust) -> Vec<FilesReport> {
+pub(crate) fn look(config: &Config, site: &Site, trust: &Trust) -> Vec<FilesReport> {
     let mut pairs: BTreeMap<(PathBuf, PathBuf), Vec<String>> = BTreeMap::new();
     let workspace = format!("{MADE_UP}.{}", site.workspace_domain);
     for (domain, host) in [

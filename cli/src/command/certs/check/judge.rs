@@ -18,17 +18,17 @@ const SOON: i64 = 14 * 86_400;
 
 /// Something that is not as it should be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(super) struct Finding {
+pub(crate) struct Finding {
     /// Stable and in snake case.
-    pub(super) code: &'static str,
+    pub(crate) code: &'static str,
     /// What is wrong.
-    pub(super) message: String,
+    pub(crate) message: String,
     /// What to do about it.
-    pub(super) fix: String,
+    pub(crate) fix: String,
 }
 
 impl Finding {
-    pub(super) fn new(code: &'static str, message: String, fix: &str) -> Self {
+    pub(crate) fn new(code: &'static str, message: String, fix: &str) -> Self {
         Self {
             code,
             message,
@@ -39,24 +39,24 @@ impl Finding {
 
 /// What is known of a chain.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(super) struct Judged {
-    pub(super) names: Vec<String>,
-    pub(super) issuer: String,
-    pub(super) not_before: Timestamp,
-    pub(super) not_after: Timestamp,
+pub(crate) struct Judged {
+    pub(crate) names: Vec<String>,
+    pub(crate) issuer: String,
+    pub(crate) not_before: Timestamp,
+    pub(crate) not_after: Timestamp,
     /// Whole days until the end, negative after it.
-    pub(super) days_left: i64,
+    pub(crate) days_left: i64,
     /// How many certificates are sent, the leaf among them.
-    pub(super) chain_length: usize,
+    pub(crate) chain_length: usize,
     /// Whether it leads to an authority that is known here, or to one that was sent.
-    pub(super) is_chain_complete: bool,
-    pub(super) is_trusted_by_system: bool,
-    pub(super) is_trusted_by_authority: bool,
+    pub(crate) is_chain_complete: bool,
+    pub(crate) is_trusted_by_system: bool,
+    pub(crate) is_trusted_by_authority: bool,
 }
 
 /// Whom this machine trusts.
 #[derive(Debug)]
-pub(super) struct Trust {
+pub(crate) struct Trust {
     system: RootCertStore,
     authority: RootCertStore,
 }
@@ -74,7 +74,7 @@ enum End {
 impl Trust {
     /// Reads the roots of the system and the site's local authority. What cannot be read is not
     /// trusted.
-    pub(super) fn of_this_machine(site: &Site) -> Self {
+    pub(crate) fn of_this_machine(site: &Site) -> Self {
         let system = rustls_native_certs::load_native_certs().certs;
         let authority = CertificateDer::from_pem_file(site.authority_certificate()).ok();
         Self::new(system, authority)

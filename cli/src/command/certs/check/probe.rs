@@ -71,7 +71,10 @@ pub(super) async fn shake_hands(
 
 /// Finds the addresses of a host. Names below `.localhost` are this machine (RFC 6761), as in
 /// browsers.
-async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, Finding> {
+///
+/// # Errors
+/// A [`Finding`] when there is none.
+pub(crate) async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, Finding> {
     if host == "localhost" || host.ends_with(".localhost") {
         return Ok(vec![SocketAddr::from((Ipv4Addr::LOCALHOST, port))]);
     }
