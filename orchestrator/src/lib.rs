@@ -6,6 +6,8 @@
 //! row says. `container`, `network`, `volume`, `image` and `launch` say what the world should look
 //! like in detail; `feed`, `progress` and `logs` tell others what became of it.
 //!
+//! [`examine`] looks at the engine for an operator, and changes nothing.
+//!
 //! Nothing is remembered outside the store and the engine itself, so a process may die between any
 //! two steps. Volumes are made here and never removed.
 
@@ -13,6 +15,7 @@ mod api;
 mod container;
 mod engine;
 pub mod error;
+pub mod examine;
 mod feed;
 mod image;
 mod intent;

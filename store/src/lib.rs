@@ -15,6 +15,7 @@
 pub mod contract;
 pub mod error;
 pub mod events;
+pub mod examine;
 pub mod guard;
 pub mod mongo;
 pub mod open;

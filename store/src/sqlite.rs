@@ -11,6 +11,7 @@
 
 mod audit;
 mod events;
+mod examine;
 mod failure;
 mod open;
 mod row;
@@ -34,6 +35,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use crate::error::{Outage, StoreError, StoreResult};
 pub use crate::open::OpenMode;
 use crate::repository::{Health, Repository};
+pub(crate) use examine::examine;
 
 /// The store in a SQLite file.
 #[derive(Clone)]

@@ -63,15 +63,16 @@ fn prepare(path: &Path, busy_timeout: Duration, mode: OpenMode) -> StoreResult<(
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
         | OpenFlags::SQLITE_OPEN_URI
         | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let mut connection =
-        Connection::open_with_flags(uri(path), flags).map_err(|error| describe(path, error))?;
+    let mut connection = Connection::open_with_flags(uri(path, "rw"), flags)
+        .map_err(|error| describe(path, error))?;
     check(path, &mut connection, busy_timeout, mode).map_err(|error| match error {
         Check::Sqlite(error) => describe(path, error),
         Check::Store(error) => error,
     })
 }
 
-enum Check {
+/// What stands against using the file.
+pub(super) enum Check {
     Sqlite(rusqlite::Error),
     Store(StoreError),
 }
@@ -148,7 +149,7 @@ fn create(path: &Path) -> StoreResult<()> {
     }
 }
 
-fn require_file(path: &Path) -> StoreResult<()> {
+pub(super) fn require_file(path: &Path) -> StoreResult<()> {
     match std::fs::metadata(path) {
         Ok(_) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Err(refuse(
@@ -189,6 +190,15 @@ fn require_undamaged(path: &Path, connection: &Connection) -> Result<(), Check> 
     }
     tracing::error!(path = %path.display(), finding, "the store is damaged");
     Err(Check::Store(damaged(path, None)))
+}
+
+/// Says whether a process could use the file as it is, and where its store was moved to.
+pub(super) fn require_sound(path: &Path, connection: &Connection) -> Result<Option<String>, Check> {
+    require_our_file(path, connection, OpenMode::Use)?;
+    require_undamaged(path, connection)?;
+    require_current_schema(path, connection)?;
+    require_fitting_state(path, connection, OpenMode::Use)?;
+    state::get(connection, state::MOVED_TO).map_err(Check::Store)
 }
 
 fn schema_version(connection: &Connection) -> rusqlite::Result<i64> {
@@ -264,7 +274,7 @@ fn require_current_schema(path: &Path, connection: &Connection) -> Result<(), Ch
 }
 
 /// Says what a failure while opening means for who set `store.path`.
-fn describe(path: &Path, error: rusqlite::Error) -> StoreError {
+pub(super) fn describe(path: &Path, error: rusqlite::Error) -> StoreError {
     match error.sqlite_error_code() {
         Some(ErrorCode::NotADatabase) => refuse(
             path,
@@ -291,7 +301,7 @@ fn damaged(path: &Path, source: Option<Box<dyn std::error::Error + Send + Sync>>
     StoreError::Corrupt { what, source }
 }
 
-fn refuse(
+pub(super) fn refuse(
     path: &Path,
     reason: &str,
     source: impl std::error::Error + Send + Sync + 'static,
@@ -329,7 +339,7 @@ fn pool(path: &Path, size: usize, busy_timeout: Duration, access: Access) -> Sto
             }
         })
     });
-    let Ok(builder) = Config::new(uri(path)).builder(Runtime::Tokio1);
+    let Ok(builder) = Config::new(uri(path, "rw")).builder(Runtime::Tokio1);
     builder
         .max_size(size)
         // Behind one waiting write there may be others of this process: they get their own turn.
@@ -355,7 +365,7 @@ fn configure(
 }
 
 /// Names the file as a URI, which can say what a plain path cannot: never make a missing file.
-fn uri(path: &Path) -> String {
+pub(super) fn uri(path: &Path, mode: &str) -> String {
     let mut uri = String::from("file:");
     for byte in path.as_os_str().as_bytes() {
         if byte.is_ascii_alphanumeric() || b"/-_.~".contains(byte) {
@@ -364,7 +374,8 @@ fn uri(path: &Path) -> String {
             uri.push_str(&format!("%{byte:02X}"));
         }
     }
-    uri.push_str("?mode=rw");
+    uri.push_str("?mode=");
+    uri.push_str(mode);
     uri
 }
 
@@ -380,7 +391,7 @@ mod tests {
     #[test]
     fn odd_paths_are_not_read_as_options() {
         assert_eq!(
-            uri(Path::new("/a b?mode=memory#%")),
+            uri(Path::new("/a b?mode=memory#%"), "rw"),
             "file:/a%20b%3Fmode%3Dmemory%23%25?mode=rw"
         );
     }
