@@ -3,6 +3,7 @@
 pub(crate) mod admin;
 pub(crate) mod certs;
 pub(crate) mod config;
+pub(crate) mod doctor;
 pub(crate) mod gateway;
 pub(crate) mod login;
 pub(crate) mod migrate;
@@ -63,6 +64,8 @@ enum Command {
     /// See, order, renew and revoke the site's certificates
     #[command(subcommand)]
     Certs(certs::Command),
+    // Its help is above its arguments.
+    Doctor(doctor::Doctor),
     // Its help is above its arguments.
     Migrate(migrate::Migrate),
     /// Check and show the configuration
@@ -163,6 +166,7 @@ impl Kalpana {
             Command::Token(command) => block_on(command.run()),
             Command::Admin(command) => block_on(command.run()),
             Command::Certs(command) => block_on(command.run()),
+            Command::Doctor(command) => command.run(),
             Command::Migrate(command) => block_on(command.run()),
             Command::Config(command) => command.run(),
         }
