@@ -9,5 +9,5 @@ mod command;
 mod gateway;
 mod issued;
 mod secrets;
-mod site;
+pub(crate) mod site;
 mod trust;

@@ -3,4 +3,5 @@
 mod architecture;
 mod certs;
 mod docker;
+mod doctor;
 mod migrate;
