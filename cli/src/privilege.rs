@@ -122,7 +122,8 @@ pub(crate) fn directories(site: &Site) -> anyhow::Result<Vec<Directory>> {
         (store, web, in_store, 0o2770),
         // Sticky: who may make a socket here may not replace another's.
         (site.run_dir.clone(), own_user, in_run, 0o3770),
-        (site.workspaces_run_dir(), orchestrator, in_run, 0o2750),
+        // Who may pass is decided by each workspace's own directory.
+        (site.workspaces_run_dir(), orchestrator, in_run, 0o755),
     ];
     let all = all.into_iter();
     Ok(all

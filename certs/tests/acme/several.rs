@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -22,17 +22,18 @@ const PACE: Pace = Pace {
     silence: Duration::from_secs(2),
 };
 
+/// Versions and contents, by name.
+type Versioned = BTreeMap<String, (u64, Vec<u8>)>;
+
 /// A shelf in memory, which may be away.
 #[derive(Default)]
 struct Memory {
-    kept: Mutex<BTreeMap<String, (u64, Vec<u8>)>>,
+    kept: Mutex<Versioned>,
     is_away: AtomicBool,
 }
 
 impl Memory {
-    fn look(
-        &self,
-    ) -> Result<std::sync::MutexGuard<'_, BTreeMap<String, (u64, Vec<u8>)>>, ShelfError> {
+    fn look(&self) -> Result<MutexGuard<'_, Versioned>, ShelfError> {
         if self.is_away.load(Ordering::Relaxed) {
             return Err(ShelfError::Away("it is away".to_owned()));
         }

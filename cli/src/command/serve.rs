@@ -9,6 +9,7 @@ use kalpana_link::{InternalToken, PeerPolicy};
 use kalpana_store::{OpenMode, Store};
 use listenfd::ListenFd;
 use prometheus::Registry;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sd_notify::NotifyState;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -35,6 +36,7 @@ pub(super) fn run(role: Role, settings: &Settings, takes_over: bool) -> anyhow::
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o007));
     privilege::become_role(role, &config)?;
     die_with_supervisor()?;
+    allow_open_files();
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     if role == Role::Gateway && config.gateway.threads > 0 {
         runtime.worker_threads(config.gateway.threads);
@@ -49,6 +51,19 @@ pub(super) fn run(role: Role, settings: &Settings, takes_over: bool) -> anyhow::
 
 fn is_supervised() -> bool {
     std::env::var_os(SUPERVISOR_VARIABLE).is_some()
+}
+
+/// Lets this process have as many files open as the system allows it: systems give 1024 at first,
+/// for the sake of programs that use `select`, and a connection to a workspace is two.
+fn allow_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    let all = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    if let Err(error) = setrlimit(Resource::Nofile, all) {
+        tracing::warn!(%error, "cannot have more files open than {:?}: {error}", limit.current);
+    }
 }
 
 /// Asks the kernel to end this process when its supervisor ends, however it ends.
@@ -257,5 +272,24 @@ async fn tell_setup_link(
         output::print_line(&format!(
             "make the first administrator (works once): {link}"
         ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_role_may_open_as_many_files_as_the_system_allows() {
+        let before = getrlimit(Resource::Nofile);
+        let few = Rlimit {
+            current: Some(256),
+            ..before
+        };
+        setrlimit(Resource::Nofile, few).expect("lowered");
+        allow_open_files();
+        let after = getrlimit(Resource::Nofile);
+        assert_eq!(after.current, before.maximum);
+        assert_eq!(after.maximum, before.maximum);
     }
 }

@@ -181,7 +181,6 @@ async fn nothing_is_given_away(proof: Proof) -> anyhow::Result<()> {
             ensure!(found.contains(&name.as_str()), "{name} is not found");
         }
     }
-    println!("{} secrets, {} bytes of log", secrets.len(), log.len());
     Ok(())
 }
 

@@ -28,7 +28,8 @@ pub(super) fn look() -> Vec<Verdict> {
             ("max_user_instances", INSTANCES),
             read("max_user_instances"),
         ),
-        judge_open_files(getrlimit(Resource::Nofile).current),
+        // Each role raises its own limit to what it may be.
+        judge_open_files(getrlimit(Resource::Nofile).maximum),
     ]
 }
 
@@ -48,7 +49,7 @@ fn judge_inotify(
         Some(found) if found < needed => Verdict::warning(
             check,
             code,
-            format!("{key} is {found}, so editors will not see all changes of files"),
+            format!("{key} is {found}, and editors see no changes of files once it is used up"),
             format!(
                 "Run: echo '{key} = {needed}' > /etc/sysctl.d/60-kalpana-{name}.conf && sysctl --system"
             ),
@@ -67,7 +68,7 @@ fn judge_open_files(limit: Option<u64>) -> Verdict {
             format!(
                 "a process may have {limit} files open, and a connection to a workspace is two"
             ),
-            "Start Kalpana with more: LimitNOFILE=65536 in its systemd unit, or `ulimit -n 65536` \
+            "Start Kalpana with more: LimitNOFILE=65536 in its systemd unit, or `ulimit -Hn 65536` \
              before `kalpana up`.",
         ),
         Some(limit) => Verdict::ok(check, format!("a process may have {limit} files open")),
