@@ -31,10 +31,14 @@ pub(crate) struct Entry {
     pub(crate) step: Option<Step>,
     /// Whether something is.
     pub(crate) is_running: bool,
-    /// Whether another gateway was found doing it.
+    /// Whether another gateway was found doing it, or it cannot be asked yet whether one does.
     pub(crate) is_elsewhere: bool,
     /// How many attempts have ended since the start.
     pub(crate) attempts: u64,
+    /// What visitors will stumble over in one that an operator brought.
+    pub(crate) flaw: Option<Failure>,
+    /// The days before its end of which was told last.
+    pub(crate) alerted: Option<i64>,
 }
 
 /// What is remembered of a certificate across restarts.
@@ -51,6 +55,8 @@ pub(crate) struct Memory {
     pub(crate) ask_again: Option<Timestamp>,
     /// Whether it was declared void, so that it must be replaced.
     pub(crate) is_revoked: bool,
+    /// Fingerprint of the certificate that was last written into the journal.
+    pub(crate) noted: Option<String>,
 }
 
 /// What is to be done for a certificate.
@@ -74,6 +80,8 @@ impl Entry {
             is_running: false,
             is_elsewhere: false,
             attempts: 0,
+            flaw: None,
+            alerted: None,
         }
     }
 
@@ -117,8 +125,12 @@ impl Entry {
 
     /// Takes in a new certificate.
     pub(crate) fn succeeded(&mut self, served: Arc<Served>) {
+        self.memory = Memory {
+            noted: Some(served.fingerprint.clone()),
+            ..Memory::default()
+        };
         self.served = Some(served);
-        self.memory = Memory::default();
+        self.alerted = None;
         self.ended();
     }
 
@@ -126,7 +138,12 @@ impl Entry {
     pub(crate) fn failed(&mut self, failure: &Failure, now: Timestamp) {
         self.memory.failures = self.memory.failures.saturating_add(1);
         let retry_at = renewal::retry_at(now, self.memory.failures, failure.retry_after);
-        self.memory.problem = Some(problem(failure, now, self.memory.failures, Some(retry_at)));
+        self.memory.problem = Some(problem_of(
+            failure,
+            now,
+            self.memory.failures,
+            Some(retry_at),
+        ));
         self.ended();
     }
 
@@ -140,10 +157,15 @@ impl Entry {
 
     /// Shows it to people.
     pub(crate) fn show(&self, now: Timestamp) -> Certificate {
+        let flaw = self
+            .flaw
+            .as_ref()
+            .map(|flaw| problem_of(flaw, now, 0, None));
+        let problem = self.memory.problem.clone().or(flaw);
         let state = match &self.served {
             None => CertificateState::Missing,
             Some(served) if served.not_after <= now => CertificateState::Expired,
-            Some(_) if self.memory.problem.is_some() => CertificateState::Failing,
+            Some(_) if problem.is_some() => CertificateState::Failing,
             Some(_) => CertificateState::Good,
         };
         Certificate {
@@ -154,13 +176,13 @@ impl Entry {
             served: self.served.as_deref().map(shown),
             next_renewal: self.issue_at().map(|at| at.max(now)),
             step: self.step.map(|step| step.words().to_owned()),
-            problem: self.memory.problem.clone(),
+            problem,
         }
     }
 }
 
 /// Puts a failure into the shape that people are told.
-pub(crate) fn problem(
+pub(crate) fn problem_of(
     failure: &Failure,
     at: Timestamp,
     failures: u32,

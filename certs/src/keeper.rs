@@ -88,6 +88,8 @@ impl Certs {
             let fresh = authority.obtain(now).map(Some);
             self.replaced(&id, fresh, now, LocalAuthority::NEXT_STEP);
         }
+        self.look_for_flaws();
+        self.note_ending();
     }
 
     /// Takes in what came of a look at files.
@@ -112,6 +114,7 @@ impl Certs {
                     served.not_after
                 );
                 let served = Arc::new(served);
+                self.note_replaced(id, &served);
                 if let Some(entry) = self.book().get_mut(id) {
                     entry.succeeded(Arc::clone(&served));
                 }
@@ -127,10 +130,11 @@ impl Certs {
                 failure.code = error.code();
                 failure.message = error.to_string();
                 next_step.clone_into(&mut failure.next_step);
+                self.note_failed(id, &failure, now);
                 if let Some(entry) = self.book().get_mut(id) {
                     entry.failed(&failure, now);
                     entry.memory.problem =
-                        Some(book::problem(&failure, now, entry.memory.failures, None));
+                        Some(book::problem_of(&failure, now, entry.memory.failures, None));
                 }
             }
         }
@@ -222,6 +226,7 @@ impl Certs {
         if !is_asked_for && let Some(newer) = self.newer(issuing, &wanted, old.as_deref()) {
             let newer = Arc::new(newer);
             self.resolver.put(id, Arc::clone(&newer));
+            self.note_replaced(id, &newer);
             self.settle(issuing, id, |entry| entry.succeeded(newer));
             self.end_stand_in();
             self.show();
@@ -264,11 +269,13 @@ impl Certs {
                 );
                 self.metrics.ordered("issued");
                 self.resolver.put(id, Arc::clone(&served));
+                self.note_replaced(id, &served);
                 self.settle(issuing, id, |entry| entry.succeeded(served));
                 self.end_stand_in();
             }
             Err(failure) => {
                 self.metrics.ordered(failure.code);
+                self.note_failed(id, &failure, now);
                 self.settle(issuing, id, |entry| entry.failed(&failure, now));
                 self.report(id, old.as_deref(), &failure, now);
             }

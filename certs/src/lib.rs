@@ -1,11 +1,12 @@
 //! Certificates: where they come from, and which one a TLS client is shown.
 //!
 //! [`Certs::open`] is the door. What is wanted is worked out by [`plan`] from the configuration: a
-//! [`local`] authority signs, an operator brings [`files`], or an authority issues by [`acme`],
+//! [`local`] authority signs, an operator brings [`files`], whose [`flaws`] are told, or an authority issues by [`acme`],
 //! which proves the names with [`answers`] or with records of [`dns`]. The [`book`] knows how each
 //! of them is and [`renewal`] when it is replaced; [`keeper`] does what is due, and [`requests`] takes
 //! what visitors and operators ask for. Several gateways of a site share over a [`shelf`] what
-//! [`shared`] says, which [`synchronize`] takes in and gives. The [`resolver`]
+//! [`shared`] says, which [`synchronize`] takes in and gives. What happens is in the [`journal`] until
+//! the site's audit log has it. The [`resolver`]
 //! answers handshakes from an atomically swapped table, so that nothing ever waits for a
 //! certificate but the first visitor of a host that has none. Keys are held here, and in the
 //! [`vault`] on disk, and nowhere else.
@@ -14,9 +15,12 @@ pub mod acme;
 pub mod answers;
 mod book;
 mod budget;
+pub mod chain;
 pub mod dns;
 pub mod error;
 pub mod files;
+mod flaws;
+pub mod journal;
 mod keeper;
 pub mod local;
 pub mod metrics;
@@ -54,10 +58,10 @@ use crate::acme::Acme;
 use crate::book::{Book, Entry, Memory};
 use crate::budget::Budget;
 use crate::files::Files;
+use crate::journal::Journal;
 use crate::local::LocalAuthority;
 use crate::metrics::Metrics;
 use crate::plan::{Origin, Plan, Wanted};
-use crate::served::Served;
 use crate::shared::Shared;
 use crate::vault::{Kind, Vault};
 
@@ -74,6 +78,7 @@ pub struct Certs {
     resolver: Arc<Resolver>,
     metrics: Metrics,
     clock: Arc<dyn Clock>,
+    journal: Journal,
     /// Wakes the keeper.
     wake: Notify,
     /// Changes whenever an attempt has ended.
@@ -145,6 +150,7 @@ impl Certs {
             resolver,
             metrics: Metrics::register(registry)?,
             clock,
+            journal: Journal::open(&site.gateway_dir())?,
             wake: Notify::new(),
             ended: watch::Sender::new(0),
             observer: None,
@@ -181,7 +187,6 @@ impl Certs {
                 Origin::Files { certificate, key } => {
                     let files = Files::new(certificate, key);
                     let served = files.load(now)?;
-                    warn_of_missing_names(&served, &wanted);
                     self.files.push((wanted.id.clone(), files));
                     Entry::new(wanted, Some(served), Memory::default())
                 }
@@ -212,6 +217,8 @@ impl Certs {
             self.resolver
                 .stand_in(Some(Arc::new(authority.obtain(now)?)));
         }
+        self.note_unnoted();
+        self.look_for_flaws();
         self.show();
         Ok(())
     }
@@ -291,24 +298,5 @@ impl Issuing {
 impl fmt::Debug for Certs {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Certs").finish_non_exhaustive()
-    }
-}
-
-/// An operator's certificate may be meant for a balancer's own names too, so a missing name is
-/// said, not refused. So is a chain that browsers may not be able to follow.
-fn warn_of_missing_names(served: &Served, wanted: &Wanted) {
-    for name in &wanted.names {
-        if !served.names.contains(name) {
-            tracing::warn!(
-                name,
-                "the certificate file does not name {name}; browsers will refuse that host"
-            );
-        }
-    }
-    if !served.is_in_order {
-        tracing::warn!(
-            "the certificates in the file are not in order, each signed by the next one; some \
-             clients will refuse them"
-        );
     }
 }

@@ -228,13 +228,14 @@ impl Certs {
             ));
         };
         let revoked = issuing.acme.revoke(served.leaf()).await;
-        revoked.map_err(|failure| book::problem(&failure, now, 1, None))?;
+        revoked.map_err(|failure| book::problem_of(&failure, now, 1, None))?;
         tracing::warn!(
             certificate = id,
             serial = served.serial,
             "revoked the certificate for {id} with serial number {}",
             served.serial
         );
+        self.note_revoked(id, &served);
         self.settle(issuing, id, |entry| entry.memory.is_revoked = true);
         self.renew(id).await
     }

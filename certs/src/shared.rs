@@ -14,6 +14,7 @@ mod turn;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Instant;
 
 use kalpana_domain::Timestamp;
 use serde::de::DeserializeOwned;
@@ -48,6 +49,8 @@ pub(crate) struct Shared {
     holder: String,
     pace: Pace,
     waited: turn::Waited,
+    /// Since when nothing is heard of the shelf.
+    away: Mutex<Option<Instant>>,
     /// The versions of copies that were taken or given, by the certificates' names.
     seen: Mutex<HashMap<String, u64>>,
 }
@@ -59,6 +62,7 @@ impl Shared {
             holder,
             pace,
             waited: turn::Waited::default(),
+            away: Mutex::default(),
             seen: Mutex::default(),
         }
     }
@@ -158,6 +162,22 @@ impl Shared {
             }
         }
         Err(ShelfError::Changed)
+    }
+
+    /// Tells whether the shelf was heard of so lately that it may come back before people need to
+    /// know: at a start, `web` may be there a little later than the gateway.
+    pub(crate) fn may_come_back(&self, error: &ShelfError) -> bool {
+        if !matches!(error, ShelfError::Away(_)) {
+            return false;
+        }
+        let mut away = self.away.lock().expect("no holder panics");
+        away.get_or_insert_with(Instant::now).elapsed() < self.pace.silence
+    }
+
+    /// Notes that the shelf was heard of. Returns whether it was away before.
+    pub(crate) fn is_back(&self) -> bool {
+        let was_away = self.away.lock().expect("no holder panics").take();
+        was_away.is_some()
     }
 
     /// How often gateways look and speak.

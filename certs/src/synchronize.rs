@@ -63,9 +63,14 @@ impl Certs {
                 looked = self.synchronize(issuing, shared, exists) => looked,
             };
             match looked {
-                Ok(()) => was_away = false,
+                Ok(()) => {
+                    was_away = false;
+                    if shared.is_back() {
+                        self.try_what_was_not_agreed();
+                    }
+                }
                 Err(error) => {
-                    if !std::mem::replace(&mut was_away, true) {
+                    if !shared.may_come_back(&error) && !std::mem::replace(&mut was_away, true) {
                         tracing::warn!(
                             %error,
                             "certificates of other gateways are not seen: {error}"
@@ -86,6 +91,17 @@ impl Certs {
                 }
             }
         }
+    }
+
+    /// Has what the gateways could not agree on tried now that they can.
+    fn try_what_was_not_agreed(&self) {
+        for entry in self.book().values_mut() {
+            let problem = entry.memory.problem.as_mut();
+            if let Some(problem) = problem.filter(|problem| problem.code == Failure::SHARED) {
+                problem.retry_at = None;
+            }
+        }
+        self.look();
     }
 
     fn sharing(&self) -> Option<(&Issuing, &Arc<Shared>)> {
@@ -221,7 +237,12 @@ impl Certs {
             return Ok(Place::Ours(None));
         };
         let refused = |error: ShelfError| Failure::shared(&error);
-        let Some(turn) = shared.take_turn(id).await.map_err(refused)? else {
+        let turn = match shared.take_turn(id).await {
+            Ok(turn) => turn,
+            Err(error) if shared.may_come_back(&error) => None,
+            Err(error) => return Err(refused(error)),
+        };
+        let Some(turn) = turn else {
             if let Some(entry) = self.book().get_mut(id) {
                 entry.is_running = false;
                 entry.is_elsewhere = true;

@@ -78,12 +78,27 @@ pub enum AuditAction {
     /// Somebody other than the owner was let in to a port.
     #[serde(rename = "port.connect")]
     PortConnect,
+    /// A certificate for a host was asked for at the console.
+    #[serde(rename = "certificate.order")]
+    CertificateOrder,
     /// A new certificate was asked for by an administrator.
     #[serde(rename = "certificate.renew")]
     CertificateRenew,
     /// A certificate's revocation was asked for by an administrator.
     #[serde(rename = "certificate.revoke")]
     CertificateRevoke,
+    /// Another certificate is served, or the first: the name and the serial number.
+    #[serde(rename = "certificate.replace")]
+    CertificateReplace,
+    /// An authority declared a certificate void: the name and the serial number.
+    #[serde(rename = "certificate.void")]
+    CertificateVoid,
+    /// A new certificate could not be had: the name and why.
+    #[serde(rename = "certificate.fail")]
+    CertificateFail,
+    /// A certificate ends soon, with no other in sight: the name and when.
+    #[serde(rename = "certificate.end")]
+    CertificateEnd,
 }
 
 impl AuditAction {
@@ -113,8 +128,13 @@ impl AuditAction {
             Self::AccessApprove => "access.approve",
             Self::AccessDecline => "access.decline",
             Self::PortConnect => "port.connect",
+            Self::CertificateOrder => "certificate.order",
             Self::CertificateRenew => "certificate.renew",
             Self::CertificateRevoke => "certificate.revoke",
+            Self::CertificateReplace => "certificate.replace",
+            Self::CertificateVoid => "certificate.void",
+            Self::CertificateFail => "certificate.fail",
+            Self::CertificateEnd => "certificate.end",
         }
     }
 }

@@ -4,13 +4,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{Path as Segments, State};
+use axum::extract::{Path as Segments, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use kalpana_link::{Listener, PeerPolicy, server};
-use kalpana_protocol::certificates::{Certificate, Certificates, Issue, Problem};
+use kalpana_protocol::certificates::{Certificate, Certificates, Happening, Issue, Problem};
+use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
 use crate::newcomers::Newcomers;
@@ -63,7 +64,27 @@ async fn list(State(newcomers): State<Arc<Newcomers>>) -> Json<Certificates> {
     Json(newcomers.certs().list())
 }
 
-async fn issue(State(newcomers): State<Arc<Newcomers>>, Json(asked): Json<Issue>) -> Response {
+/// In whose name something is asked.
+#[derive(Deserialize)]
+struct Asking {
+    by: Option<String>,
+}
+
+impl Asking {
+    /// Writes down what is asked, unless `web` has, before it is done.
+    fn note(&self, newcomers: &Newcomers, what: Happening, name: &str) {
+        if self.by.as_deref() != Some("web") {
+            newcomers.certs().note_request(what, name);
+        }
+    }
+}
+
+async fn issue(
+    State(newcomers): State<Arc<Newcomers>>,
+    Query(asking): Query<Asking>,
+    Json(asked): Json<Issue>,
+) -> Response {
+    asking.note(&newcomers, Happening::OrderAsked, &asked.name);
     let exists = |host: &str| newcomers.exists(host);
     let name = asked.name.to_ascii_lowercase();
     answer(newcomers.certs().issue(&name, &exists).await)
@@ -72,14 +93,18 @@ async fn issue(State(newcomers): State<Arc<Newcomers>>, Json(asked): Json<Issue>
 async fn renew(
     State(newcomers): State<Arc<Newcomers>>,
     Segments(id): Segments<String>,
+    Query(asking): Query<Asking>,
 ) -> Response {
+    asking.note(&newcomers, Happening::RenewalAsked, &id);
     answer(newcomers.certs().renew(&id).await)
 }
 
 async fn revoke(
     State(newcomers): State<Arc<Newcomers>>,
     Segments(id): Segments<String>,
+    Query(asking): Query<Asking>,
 ) -> Response {
+    asking.note(&newcomers, Happening::RevocationAsked, &id);
     answer(newcomers.certs().revoke(&id).await)
 }
 

@@ -21,7 +21,8 @@
 //! workspaces are not served.
 //!
 //! Where hosts have certificates of their own, [`newcomers`] waits for that of a host that has none
-//! yet. [`control`] is where `web` and operators ask about certificates. What several gateways of a
+//! yet. [`control`] is where `web` and operators ask about certificates, and [`reporter`] tells the audit log
+//! what happened to them. What several gateways of a
 //! site share of them lies on the [`shelf`] that `web` keeps, closed with [`seal`].
 //!
 //! [`handover`] passes the listening sockets, and the keys of [`ticketer`], to the process that
@@ -56,6 +57,7 @@ pub mod plain;
 pub mod proxy;
 pub mod proxy_protocol;
 pub mod rate;
+pub mod reporter;
 pub mod request;
 pub mod respond;
 pub mod routes;

@@ -27,7 +27,7 @@ use crate::seal::Seal;
 use crate::sessions::Sessions;
 use crate::ticketer::Ticketer;
 use crate::upstream::connections::Upstreams;
-use crate::{Bound, Dependencies, control};
+use crate::{Bound, Dependencies, control, reporter};
 
 /// What the key that seals the table on disk is derived for.
 const ROUTES_PURPOSE: &str = "kalpana routes";
@@ -273,8 +273,10 @@ async fn keep_certificates(
     let (socket, exists) = (deps.site.gateway_control_socket(), |host: &str| {
         newcomers.exists(host)
     });
+    let web = parts::web(deps);
     tokio::join!(
         certs.keep(&exists, until.clone()),
+        reporter::report(certs.journal(), &web, &until),
         control::serve(&socket, policy, Arc::clone(&newcomers), until.clone()),
         async {
             ending.begun().await;

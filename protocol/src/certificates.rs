@@ -4,7 +4,11 @@
 //! `GET /v1/certificates` answers a [`Certificates`]; `POST /v1/certificates/{id}/renew`,
 //! `POST /v1/certificates/{id}/revoke` and `POST /v1/certificates` with an [`Issue`] answer the
 //! [`Certificate`] as it then is, or a [`Problem`] with a status of 4xx or 5xx. They answer when it
-//! is done, which takes seconds to minutes.
+//! is done, which takes seconds to minutes. Whoever asks in a person's name says so with
+//! `?by=web`, and has written down who it was; everything else is taken for the console's.
+//!
+//! What happened to certificates the gateway tells `web` with [`HAPPENED_PATH`] on its internal
+//! socket, for the audit log: 204 when it is written there, which it may have been before.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -36,7 +40,7 @@ pub struct Certificate {
     pub next_renewal: Option<Timestamp>,
     /// What is being done right now, in words, such as `the authority looks for the record`.
     pub step: Option<String>,
-    /// Why the last attempt failed; `None` after one that did not.
+    /// Why the last attempt failed, or what is wrong with what an operator brought.
     pub problem: Option<Problem>,
 }
 
@@ -46,7 +50,7 @@ pub struct Certificate {
 pub enum CertificateState {
     /// Served, and nothing is wrong.
     Good,
-    /// Served, but the next could not be had.
+    /// Served, but the next could not be had, or visitors will stumble over what an operator brought.
     Failing,
     /// Served, though its time is over.
     Expired,
@@ -82,7 +86,7 @@ pub struct Problem {
     pub next_step: String,
     /// When.
     pub at: Timestamp,
-    /// How often in a row.
+    /// How often in a row; 0 where nothing was tried, and the certificate itself is at fault.
     pub failures: u32,
     /// When it is tried again by itself.
     pub retry_at: Option<Timestamp>,
@@ -93,4 +97,42 @@ pub struct Problem {
 pub struct Issue {
     /// A host of the site.
     pub name: String,
+}
+
+/// Where [`Happened`] is posted to.
+pub const HAPPENED_PATH: &str = "/v1/certificates/happened";
+
+/// Something that happened to a certificate.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Happened {
+    /// A UUID, the same for the same event however often and by whomever it is told.
+    pub id: String,
+    /// When.
+    pub at: Timestamp,
+    /// What.
+    pub what: Happening,
+    /// What the certificate is called.
+    pub certificate: String,
+    /// The serial number of a certificate, the code of a failure, or the end of what ends.
+    pub detail: Option<String>,
+}
+
+/// What can happen to a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Happening {
+    /// An operator asked at the console for one for a host.
+    OrderAsked,
+    /// An operator asked at the console for a new one.
+    RenewalAsked,
+    /// An operator asked at the console that it be declared void.
+    RevocationAsked,
+    /// A new one is served.
+    Replaced,
+    /// An authority declared it void.
+    Revoked,
+    /// A new one could not be had. Told once for a reason, not for every attempt.
+    Failed,
+    /// It ends soon, with no other in sight: told 14, 7 and 1 days before.
+    Ending,
 }

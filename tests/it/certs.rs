@@ -9,5 +9,6 @@ mod command;
 mod gateway;
 mod issued;
 mod secrets;
+mod several;
 pub(crate) mod site;
 mod trust;

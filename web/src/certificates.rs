@@ -57,7 +57,8 @@ impl Gateway {
             Wanted::Renew => "renew",
             Wanted::Revoke => "revoke",
         };
-        let path = format!("/v1/certificates/{id}/{what}");
+        // Who it was is written down already.
+        let path = format!("/v1/certificates/{id}/{what}?by=web");
         let client = self.client.clone().with_timeout(PATIENCE);
         let answer = client
             .call(Method::POST, &path, Some(&context.id), None::<&()>)

@@ -18,6 +18,7 @@ mod copies;
 mod error;
 mod events;
 mod extract;
+mod happenings;
 #[cfg(test)]
 mod inline_script;
 mod live;

@@ -21,6 +21,7 @@ use tokio_util::task::TaskTracker;
 use crate::certificates::Gateway;
 use crate::copies;
 use crate::error::describe;
+use crate::happenings;
 use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::orchestrator::Orchestrator;
@@ -157,7 +158,8 @@ pub async fn run(dependencies: Dependencies, shutdown: CancellationToken) -> Res
     let copies = copies::router(state.store.clone(), Arc::clone(&state.clock));
     let internal_routes = Router::new()
         .nest("/v1/sessions", state.sessions.router())
-        .nest("/v1/copies", copies);
+        .nest("/v1/copies", copies)
+        .nest("/v1/certificates", happenings::router(state.store.clone()));
     let tasks = state.tasks.clone();
     tasks.spawn(server::serve(
         public,

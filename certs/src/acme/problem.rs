@@ -42,7 +42,11 @@ pub(super) struct Unwell {
 }
 
 impl Failure {
-    fn new(code: &'static str, message: impl Into<String>, next_step: impl Into<String>) -> Self {
+    pub(crate) fn new(
+        code: &'static str,
+        message: impl Into<String>,
+        next_step: impl Into<String>,
+    ) -> Self {
         Self {
             code,
             message: message.into(),

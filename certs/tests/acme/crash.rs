@@ -5,7 +5,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::sync::Arc;
 
 use kalpana_certs::Step;
-use kalpana_protocol::certificates::CertificateState;
+use kalpana_protocol::certificates::{CertificateState, Happening};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::process::Command;
@@ -72,6 +72,9 @@ async fn killed_at_any_step_the_next_start_comes_to_one_certificate() {
         let left = directory.path().join("gateway/tls/acme/orders");
         let left = std::fs::read_dir(left).expect("listed").count();
         assert_eq!(left, 0, "{step:?}: the order is over");
+        let untold = running.certs.journal().untold();
+        let what: Vec<Happening> = untold.iter().map(|happened| happened.what).collect();
+        assert_eq!(what, [Happening::Replaced], "killed at {step:?}");
         drop(running);
         eprintln!("killed at {step:?}: one certificate");
     }

@@ -3,6 +3,7 @@
 mod crash;
 mod dns_01;
 mod issuing;
+mod journal;
 mod on_demand;
 mod renewal;
 mod several;

@@ -260,7 +260,13 @@ async fn without_what_is_shared_nothing_is_ordered_and_people_are_told() {
     assert!(problem.next_step.contains("session.key"), "{problem:?}");
     assert_eq!(authority.pebble.issued(), 0);
 
+    // Nobody has to wait for the next attempt.
     shelf.is_away.store(false, Ordering::Relaxed);
-    running.advance(1);
     running.until(SITE, is_there).await;
+    let untold = running.certs.journal().untold();
+    assert_eq!(
+        untold.len(),
+        1,
+        "nothing was asked of an authority before: {untold:?}"
+    );
 }

@@ -57,6 +57,12 @@ pub(super) fn session_keys(deps: &Dependencies) -> Result<KeyRing, Error> {
     KeyRing::load_or_create(&path.join("session.key")).map_err(Error::SessionKey)
 }
 
+/// Returns what `web` is told and asked with, as this site's gateway.
+pub(super) fn web(deps: &Dependencies) -> Client {
+    let socket = deps.site.web_internal_socket();
+    Client::new("web", socket, deps.peers.token.clone())
+}
+
 /// Reads the certificates, and where they are shared, from whom.
 pub(super) fn certificates(
     deps: &Dependencies,
@@ -73,9 +79,7 @@ pub(super) fn certificates(
     if !deps.shares_certificates {
         return Ok(certs);
     }
-    let socket = deps.site.web_internal_socket();
-    let client = Client::new("web", socket, deps.peers.token.clone());
-    let shelf = WebShelf::new(client, Seal::new(keys.derive(shelf::PURPOSE)));
+    let shelf = WebShelf::new(web(deps), Seal::new(keys.derive(shelf::PURPOSE)));
     Ok(certs.shared_over(Arc::new(shelf), Pace::default())?)
 }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use http::{Method, StatusCode};
 use kalpana_link::{CallError, Client};
-use kalpana_protocol::certificates::{Certificate, CertificateState, Certificates};
+use kalpana_protocol::certificates::{Certificate, CertificateState, Certificates, Happening};
 use kalpana_test_acme::{ChallengeServer, Pebble, PebbleOptions};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -350,6 +350,57 @@ async fn what_cannot_be_done_is_refused_with_the_next_step() {
         assert_eq!((was, told.as_str()), (status, code));
         assert!(next_step.ends_with('.'));
     }
+}
+
+/// Returns what `web` was told, but for when and by what name.
+fn told(world: &World) -> Vec<(Happening, String)> {
+    let happened = world.happened.lock().unwrap();
+    let told = happened.iter().map(|it| (it.what, it.certificate.clone()));
+    told.collect()
+}
+
+#[tokio::test]
+async fn what_happens_and_what_the_console_asks_for_is_told_once_web_is_there() {
+    let mut world = World::start().await;
+    let site = "kalpana.localhost".to_owned();
+    let mut expected = vec![(Happening::Replaced, site.clone())];
+    patient(async {
+        while told(&world) != expected {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+
+    world.web_feed.cancel();
+    patient(world.until_metric("kalpana_gateway_feed_up", "sessions", 0.0)).await;
+    let client = Client::new("gateway", world.site.gateway_control_socket(), None);
+    for (path, is_told) in [
+        ("/renew?by=web", false),
+        ("/renew", true),
+        ("/revoke?by=somebody", true),
+    ] {
+        let path = format!("/v1/certificates/{site}{path}");
+        let refused = call::<Certificate>(&client, Method::POST, &path).await;
+        assert_eq!(refusal(refused.unwrap_err()).0, StatusCode::CONFLICT);
+        if is_told {
+            let what = match path.contains("renew") {
+                true => Happening::RenewalAsked,
+                false => Happening::RevocationAsked,
+            };
+            expected.push((what, site.clone()));
+        }
+    }
+    assert_eq!(told(&world).len(), 1, "web is away");
+    let journal = world.site.gateway_dir().join("tls/journal");
+    let count = |path| std::fs::read_dir(path).unwrap().count();
+    assert_eq!(count(&journal), 2);
+    world.web_is_back().await;
+    patient(async {
+        while told(&world) != expected || count(&journal) > 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    })
+    .await;
 }
 
 /// Returns the status, the code and the next step of a refusal.

@@ -4,8 +4,10 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use axum::Router;
 use axum::extract::Request as AxumRequest;
+use axum::routing::post;
+use axum::{Json, Router};
+use http::StatusCode;
 use kalpana_auth::ticket::{Grant, TicketSigner};
 use kalpana_config::{Config, Site, Span};
 use kalpana_domain::clock::{Clock, ManualClock, SystemClock};
@@ -14,6 +16,7 @@ use kalpana_domain::sharing::Right;
 use kalpana_gateway::{Bound, Dependencies, Error, GatewayPeers};
 use kalpana_link::feed::{Publisher, State};
 use kalpana_link::{InternalToken, Listener, PeerPolicy};
+use kalpana_protocol::certificates::{HAPPENED_PATH, Happened};
 use kalpana_protocol::preamble::ConnectKey;
 use kalpana_protocol::routes::{Route, RouteChange, Target};
 use kalpana_protocol::sessions::{RevokedSession, SessionChange, SessionState};
@@ -105,6 +108,8 @@ pub(crate) struct World {
     pub(crate) session: SessionId,
     /// What `web` was sent, each request's head as text.
     pub(crate) web_heard: Arc<Mutex<Vec<String>>>,
+    /// What `web` was told of certificates.
+    pub(crate) happened: Arc<Mutex<Vec<Happened>>>,
     pub(crate) shutdown: CancellationToken,
     /// Cancelled when another gateway has taken over.
     pub(crate) left: CancellationToken,
@@ -166,8 +171,9 @@ impl World {
         let feed = Router::new().nest("/v1/routes", routes.router());
         serve(&site.orchestrator_socket(), feed, &orchestrator);
         let web_feed = others.child_token();
+        let happened = Arc::<Mutex<Vec<Happened>>>::default();
         if options.session_feed {
-            let internal = Router::new().nest("/v1/sessions", sessions.router());
+            let internal = internal(&sessions, &happened);
             serve(&site.web_internal_socket(), internal, &web_feed);
         }
         let web_heard = Arc::<Mutex<Vec<String>>>::default();
@@ -196,6 +202,7 @@ impl World {
             user: UserId::generate(),
             session: SessionId::generate(),
             web_heard,
+            happened,
             shutdown,
             left,
             config,
@@ -273,7 +280,7 @@ impl World {
         let policy = PeerPolicy::same_user(Some(self.token.clone()));
         let socket = self.site.web_internal_socket();
         let listener = Listener::bind(&socket, 0o600, policy).unwrap();
-        let router = Router::new().nest("/v1/sessions", self.sessions.router());
+        let router = internal(&self.sessions, &self.happened);
         let serve = kalpana_link::server::serve(listener, router, self.web_feed.clone());
         tokio::spawn(serve);
         let is_connected = self.until_metric("kalpana_gateway_feed_up", "sessions", 1.0);
@@ -450,6 +457,18 @@ impl Drop for World {
 }
 
 /// Answers every request with its own head, and writes it down.
+/// What `web` has for the gateway alone.
+fn internal(sessions: &Publisher<SessionTable>, happened: &Arc<Mutex<Vec<Happened>>>) -> Router {
+    let happened = Arc::clone(happened);
+    let write = async move |Json(told): Json<Happened>| {
+        happened.lock().unwrap().push(told);
+        StatusCode::NO_CONTENT
+    };
+    Router::new()
+        .nest("/v1/sessions", sessions.router())
+        .route(HAPPENED_PATH, post(write))
+}
+
 fn web(heard: &Arc<Mutex<Vec<String>>>) -> Router {
     let heard = Arc::clone(heard);
     Router::new().fallback(move |request: AxumRequest| {

@@ -79,7 +79,7 @@ pub(crate) struct Gateway {
 }
 
 /// Who is asked for names.
-enum Names {
+pub(crate) enum Names {
     Any(ChallengeServer),
     Zone(Bind),
 }
@@ -115,8 +115,9 @@ impl Gateway {
         let machine = Machine::new()?;
         let ports = (port, plain_port);
         let settings = settings(&machine, proof, ports, &options, &names, &pebble)?;
+        let settings = machine.file("kalpana.toml", &settings)?;
         let root_file = machine.file("root.pem", &pebble.issuing_root(0).await?)?;
-        let process = run(&machine, &settings)?;
+        let process = run(&machine, "gateway", &settings)?;
         let mut gateway = Self {
             machine,
             pebble,
@@ -179,8 +180,8 @@ impl Gateway {
     }
 }
 
-/// Writes the configuration, and all that it names, and returns its path.
-fn settings(
+/// Writes all files that a configuration names, and returns the configuration.
+pub(crate) fn settings(
     machine: &Machine,
     proof: Proof,
     (port, plain_port): (u16, u16),
@@ -202,6 +203,7 @@ listen_http = "127.0.0.1:{plain_port}"
 
 [telemetry]
 gateway_port = 0
+web_port = 0
 log = "{log}"
 log_format = "json"
 
@@ -240,7 +242,7 @@ key_file = "{file}"
             name = Bind::KEY_NAME,
         );
     }
-    machine.file("kalpana.toml", &text)
+    Ok(text)
 }
 
 /// Writes a file that only the gateway may read, and returns its path.
@@ -252,15 +254,15 @@ fn secret(machine: &Machine, name: &str, contents: &str) -> anyhow::Result<Strin
 }
 
 /// Makes a file the gateway's own, where that runs as somebody else.
-fn give(path: &Path) -> anyhow::Result<()> {
+pub(crate) fn give(path: &Path) -> anyhow::Result<()> {
     if geteuid().is_root() {
         chown(path, Some(UNPRIVILEGED.into()), Some(UNPRIVILEGED.into()))?;
     }
     Ok(())
 }
 
-/// Starts the gateway, as a user with no rights at all.
-fn run(machine: &Machine, settings: &str) -> anyhow::Result<Child> {
+/// Starts a role, as a user with no rights at all.
+pub(crate) fn run(machine: &Machine, role: &str, settings: &str) -> anyhow::Result<Child> {
     for folder in ["", "d", "d/public", "d/run"] {
         give(&machine.path(folder))?;
     }
@@ -272,12 +274,15 @@ fn run(machine: &Machine, settings: &str) -> anyhow::Result<Child> {
         ];
         command.args(own).arg("--clear-groups");
     }
-    let log = std::fs::File::create(machine.path("log"))?;
+    let log = std::fs::File::options()
+        .create(true)
+        .append(true)
+        .open(machine.path("log"))?;
     // The kernel ends it with the thread that started it, so that no test leaves one behind.
     command
         .args(["--pdeathsig", "KILL", "--"])
         .arg(executable()?)
-        .args(["gateway", "--config", settings])
+        .args([role, "--config", settings])
         .env_clear()
         .envs(std::env::var("PATH").map(|path| ("PATH", path)))
         .stdin(Stdio::null())
@@ -285,5 +290,5 @@ fn run(machine: &Machine, settings: &str) -> anyhow::Result<Child> {
         .stderr(log)
         .kill_on_drop(true)
         .spawn()
-        .context("the gateway cannot be started")
+        .with_context(|| format!("the {role} cannot be started"))
 }

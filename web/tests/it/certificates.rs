@@ -91,7 +91,7 @@ async fn a_change_is_passed_on_and_in_the_audit_log() {
         assert_eq!(answer.json()["state"], "good");
     }
     let passed_on = |what| {
-        let path = format!("POST /v1/certificates/_.kalpana.localhost/{what}");
+        let path = format!("POST /v1/certificates/_.kalpana.localhost/{what}?by=web");
         (path, request_id.to_owned())
     };
     assert_eq!(gateway.calls(), [passed_on("renew"), passed_on("revoke")]);

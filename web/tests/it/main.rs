@@ -10,6 +10,7 @@ mod connect;
 mod copies;
 mod elsewhere;
 mod events;
+mod happenings;
 mod hostile_input;
 mod input;
 mod openapi;

@@ -69,10 +69,13 @@ impl Failure {
         .passing()
     }
 
+    /// The code of [`Failure::shared`].
+    pub(crate) const SHARED: &str = "certs_shared";
+
     /// The gateways of the site could not agree who orders.
     pub(crate) fn shared(error: &ShelfError) -> Self {
         Self::new(
-            "certs_shared",
+            Self::SHARED,
             format!("the site's gateways could not agree who orders: {error}"),
             "Check that kalpana web runs on this machine, that the store answers, and that all \
              gateways have the same session.key.",

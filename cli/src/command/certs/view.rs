@@ -81,9 +81,14 @@ fn told(id: &str, problem: &Problem) -> String {
     let again = problem.retry_at.map_or(String::new(), |at| {
         format!(" It is tried again {}.", until(at))
     });
+    let often = match problem.failures {
+        // It is how the certificate is, not an attempt that failed.
+        0 => String::new(),
+        failures => format!(", {failures} in a row"),
+    };
     format!(
-        "{id}: {} ({}, {} in a row)\n  {}{again}",
-        problem.message, problem.code, problem.failures, problem.next_step
+        "{id}: {} ({}{often})\n  {}{again}",
+        problem.message, problem.code, problem.next_step
     )
 }
 

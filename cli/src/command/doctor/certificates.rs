@@ -51,7 +51,12 @@ fn judge(certificate: &Certificate) -> Verdict {
     match certificate.state {
         CertificateState::Good => Verdict::ok(KEPT, format!("{id} is good")),
         CertificateState::Failing => {
-            let message = format!("the next certificate for {id} could not be had{because}");
+            // What an operator brought is replaced by nobody else.
+            let what = match certificate.source.as_str() {
+                "files" => format!("the certificate for {id} is served, but not in order"),
+                _ => format!("the next certificate for {id} could not be had"),
+            };
+            let message = format!("{what}{because}");
             Verdict::warning(KEPT, code("certificate_failing"), message, next_step)
         }
         CertificateState::Expired => {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use kalpana_certs::chain::{End, common_name};
 use kalpana_config::Site;
 use kalpana_domain::Timestamp;
 use rustls::RootCertStore;
@@ -59,16 +60,6 @@ pub(crate) struct Judged {
 pub(crate) struct Trust {
     system: RootCertStore,
     authority: RootCertStore,
-}
-
-/// Where a chain leads to.
-enum End {
-    /// To an authority that is known here.
-    Known,
-    /// To a certificate that signed itself.
-    Itself { is_leaf: bool },
-    /// To somebody who is neither sent nor known.
-    Unknown { issuer: String, is_leaf: bool },
 }
 
 impl Trust {
@@ -138,7 +129,7 @@ pub(super) fn judge(
     let at = now.clamp(not_before, not_after);
     let verify = |roots| verify(&verifiable, roots, &chain[1..], at);
     let (by_system, by_authority) = (verify(&trust.system), verify(&trust.authority));
-    let end = end_of(parsed, trust);
+    let end = End::of(parsed, &|name| trust.knows(name));
     let mut findings = judge_time(not_before, not_after, now);
     if !covers(&verifiable, host) {
         findings.push(Finding::new(
@@ -214,32 +205,6 @@ fn judge_time(not_before: Timestamp, not_after: Timestamp, now: Timestamp) -> Ve
     vec![finding]
 }
 
-/// Follows a chain from the leaf on, by who says to have signed whom.
-fn end_of(chain: &[X509Certificate<'_>], trust: &Trust) -> End {
-    let mut current = &chain[0];
-    for step in 0..chain.len() {
-        let is_leaf = step == 0;
-        if trust.knows(current.issuer()) {
-            return End::Known;
-        }
-        if current.issuer() == current.subject() {
-            return End::Itself { is_leaf };
-        }
-        let issuer = current.issuer();
-        match chain[1..].iter().find(|one| one.subject() == issuer) {
-            Some(next) => current = next,
-            None => {
-                return End::Unknown {
-                    issuer: common_name(issuer),
-                    is_leaf,
-                };
-            }
-        }
-    }
-    // They sign each other in a circle.
-    End::Itself { is_leaf: false }
-}
-
 fn untrusted(end: &End, reason: &rustls::Error) -> Finding {
     match end {
         End::Unknown { issuer, is_leaf } => {
@@ -288,11 +253,4 @@ fn names(leaf: &X509Certificate<'_>) -> Vec<String> {
             _ => None,
         })
         .collect()
-}
-
-fn common_name(name: &X509Name<'_>) -> String {
-    let common = name.iter_common_name().next();
-    common
-        .and_then(|name| name.as_str().ok())
-        .map_or_else(|| name.to_string(), ToOwned::to_owned)
 }
