@@ -1,13 +1,14 @@
 //! One site, started by the real `kalpana up`.
 
 use std::io::Write;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use kalpana_test_acme::reserve_port;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
@@ -506,22 +507,6 @@ impl Ran {
         anyhow::ensure!(self.code == 0, "exit code {}: {}", self.code, self.stderr);
         serde_json::from_str(&self.stdout).with_context(|| self.stdout.clone())
     }
-}
-
-/// Holds a free port of 127.0.0.1: bound but not listened on, so that nobody else is given it.
-///
-/// # Errors
-/// If none is free.
-pub fn reserve_port() -> anyhow::Result<(socket2::Socket, u16)> {
-    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
-    socket.set_reuse_address(true)?;
-    socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())?;
-    let port = socket
-        .local_addr()?
-        .as_socket_ipv4()
-        .context("IPv4")?
-        .port();
-    Ok((socket, port))
 }
 
 /// Finds the executable: `KALPANA_BINARY`, else the one built beside the tests.

@@ -9,7 +9,7 @@ use kalpana_certs::{Answers, Certs, Observer, Pace, Resolver, Shelf};
 use kalpana_config::{Config, Site};
 use kalpana_domain::clock::{Clock, ManualClock, SystemClock};
 use kalpana_protocol::certificates::Certificate;
-use kalpana_test_acme::{ChallengeServer, Pebble, PebbleOptions};
+use kalpana_test_acme::{ChallengeServer, Pebble, PebbleOptions, reserve_port};
 use prometheus::Registry;
 use rustls::ServerConfig;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -27,6 +27,8 @@ pub(crate) struct Authority {
     pub(crate) dns: ChallengeServer,
     pub(crate) http: SocketAddr,
     pub(crate) tls: SocketAddr,
+    /// So that nobody else is given the ports while no site listens there.
+    _held: [socket2::Socket; 2],
 }
 
 impl Authority {
@@ -34,7 +36,8 @@ impl Authority {
     pub(crate) async fn start(change: impl FnOnce(&mut PebbleOptions)) -> Self {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let dns = ChallengeServer::start().await.expect("a name server");
-        let (http, tls) = (free_port(), free_port());
+        let (held_http, http) = held();
+        let (held_tls, tls) = held();
         let mut options = PebbleOptions {
             http_port: http.port(),
             tls_port: tls.port(),
@@ -47,6 +50,7 @@ impl Authority {
             dns,
             http,
             tls,
+            _held: [held_http, held_tls],
         }
     }
 
@@ -62,9 +66,9 @@ impl Authority {
     }
 }
 
-fn free_port() -> SocketAddr {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("an address")
+fn held() -> (socket2::Socket, SocketAddr) {
+    let (held, port) = reserve_port().expect("a port");
+    (held, SocketAddr::from(([127, 0, 0, 1], port)))
 }
 
 /// A running site.

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use http::{Method, StatusCode};
 use kalpana_link::{CallError, Client};
 use kalpana_protocol::certificates::{Certificate, CertificateState, Certificates, Happening};
-use kalpana_test_acme::{ChallengeServer, Pebble, PebbleOptions};
+use kalpana_test_acme::{ChallengeServer, Pebble, PebbleOptions, reserve_port};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -21,15 +21,18 @@ struct Issued {
     world: Arc<World>,
     pebble: Pebble,
     _dns: ChallengeServer,
+    /// So that nobody else is given the ports before the gateway listens there.
+    _held: [socket2::Socket; 2],
 }
 
 async fn issued(challenge: &str, configure: fn(&mut kalpana_config::Config)) -> Issued {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let (tls, plain) = (free_port(), free_port());
+    let ((held_tls, tls), (held_plain, plain)) = (reserve_port().unwrap(), reserve_port().unwrap());
+    let local = |port| SocketAddr::from(([127, 0, 0, 1], port));
     let dns = ChallengeServer::start().await.unwrap();
     let options = PebbleOptions {
-        http_port: plain.port(),
-        tls_port: tls.port(),
+        http_port: plain,
+        tls_port: tls,
         ..PebbleOptions::default()
     };
     let pebble = Pebble::start(&dns, options).await.unwrap();
@@ -45,7 +48,7 @@ async fn issued(challenge: &str, configure: fn(&mut kalpana_config::Config)) -> 
     }))
     .unwrap();
     let world = World::with(Options {
-        certs: Some((certs, tls, plain)),
+        certs: Some((certs, local(tls), local(plain))),
         configure,
         ..Options::default()
     });
@@ -54,17 +57,13 @@ async fn issued(challenge: &str, configure: fn(&mut kalpana_config::Config)) -> 
         world,
         pebble,
         _dns: dns,
+        _held: [held_tls, held_plain],
     };
     issued.until(&issued.world.site.domain).await;
     // From now on clients trust the authority, and no longer the one that stood in.
     let root = issued.pebble.issuing_root(0).await.unwrap();
     std::fs::write(issued.world.site.authority_certificate(), root).unwrap();
     issued
-}
-
-fn free_port() -> SocketAddr {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap()
 }
 
 impl Issued {
@@ -165,7 +164,8 @@ async fn a_certificate_is_replaced_under_load_and_nobody_notices() {
     }
     let is_over = Arc::new(AtomicBool::new(false));
     let answered = Arc::new(AtomicUsize::new(0));
-    let load: Vec<_> = (0..4)
+    let began = std::time::Instant::now();
+    let load: Vec<_> = (0..how_many("KALPANA_RENEWAL_CLIENTS", 4))
         .map(|_| {
             let (world, session) = (Arc::clone(&world), session.clone());
             let (is_over, answered) = (Arc::clone(&is_over), Arc::clone(&answered));
@@ -189,6 +189,7 @@ async fn a_certificate_is_replaced_under_load_and_nobody_notices() {
         last = serial;
         renewals += 1;
     }
+    let seconds = began.elapsed().as_secs_f64();
     is_over.store(true, Ordering::Relaxed);
     for task in load {
         task.await.unwrap();
@@ -196,9 +197,11 @@ async fn a_certificate_is_replaced_under_load_and_nobody_notices() {
     for socket in &mut sockets {
         echo(socket, "still here").await;
     }
+    let answered = u32::try_from(answered.load(Ordering::Relaxed)).unwrap();
     println!(
-        "{renewals} renewals under {} requests and {count} WebSockets: none failed",
-        answered.load(Ordering::Relaxed)
+        "{renewals} renewals under {answered} requests ({:.0} a second) and {count} WebSockets: none \
+         failed",
+        f64::from(answered) / seconds
     );
 }
 

@@ -456,7 +456,6 @@ impl Drop for World {
     }
 }
 
-/// Answers every request with its own head, and writes it down.
 /// What `web` has for the gateway alone.
 fn internal(sessions: &Publisher<SessionTable>, happened: &Arc<Mutex<Vec<Happened>>>) -> Router {
     let happened = Arc::clone(happened);
@@ -469,6 +468,7 @@ fn internal(sessions: &Publisher<SessionTable>, happened: &Arc<Mutex<Vec<Happene
         .route(HAPPENED_PATH, post(write))
 }
 
+/// Answers every request with its own head, and writes it down.
 fn web(heard: &Arc<Mutex<Vec<String>>>) -> Router {
     let heard = Arc::clone(heard);
     Router::new().fallback(move |request: AxumRequest| {

@@ -5,10 +5,12 @@
 pub mod bind;
 pub mod challenge;
 pub mod pebble;
+mod port;
 mod process;
 pub mod shim;
 
 pub use bind::Bind;
 pub use challenge::ChallengeServer;
 pub use pebble::{Pebble, PebbleOptions};
+pub use port::reserve_port;
 pub use shim::Shim;

@@ -6,9 +6,9 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
-use kalpana_test_acme::{Bind, ChallengeServer, Pebble, PebbleOptions};
+use kalpana_test_acme::{Bind, ChallengeServer, Pebble, PebbleOptions, reserve_port};
 use kalpana_tests::until;
-use kalpana_tests::world::{UNPRIVILEGED, executable, reserve_port};
+use kalpana_tests::world::{UNPRIVILEGED, executable};
 use nix::unistd::{chown, geteuid};
 use serde_json::Value;
 use tokio::process::{Child, Command};

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use kalpana_domain::audit::{Actor, AuditEvent};
 use kalpana_store::{OpenMode, PageRequest};
+use kalpana_test_acme::reserve_port;
 use kalpana_test_acme::{ChallengeServer, Pebble, PebbleOptions};
 use kalpana_test_mongodb::Database;
 use kalpana_tests::until;
-use kalpana_tests::world::reserve_port;
 use prometheus::Registry;
 use serde_json::{Value, json};
 use tokio::process::Child;
