@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::bridge::Bridge;
-use crate::client::get;
+use crate::client::{get, whole};
 use crate::upgrade::{echo, open};
 use crate::world::{MINE, Options, World, patient};
 
@@ -166,12 +166,22 @@ async fn a_certificate_is_replaced_under_load_and_nobody_notices() {
     let answered = Arc::new(AtomicUsize::new(0));
     let began = std::time::Instant::now();
     let load: Vec<_> = (0..how_many("KALPANA_RENEWAL_CLIENTS", 4))
-        .map(|_| {
+        .map(|index| {
             let (world, session) = (Arc::clone(&world), session.clone());
             let (is_over, answered) = (Arc::clone(&is_over), Arc::clone(&answered));
             tokio::spawn(async move {
+                let host = world.host(MINE);
+                // One shakes hands for each request, the others keep their connection.
+                let mut kept = world.h1(&host).await;
                 while !is_over.load(Ordering::Relaxed) {
-                    let answer = world.send(get(&world.host(MINE), "/echo", &session)).await;
+                    let request = get(&host, "/echo", &session);
+                    let answer = if index == 0 {
+                        world.send(request).await
+                    } else {
+                        patient(kept.ready()).await.unwrap();
+                        let answer = patient(kept.send_request(request)).await.unwrap();
+                        patient(whole(answer)).await
+                    };
                     assert_eq!(answer.status(), 200, "{answer:?}");
                     answered.fetch_add(1, Ordering::Relaxed);
                 }
