@@ -136,6 +136,15 @@ pub fn check_websocket(headers: Headers<'_>, own_origin: &str) -> Verdict {
     }
 }
 
+/// Tells whether somebody meant to open a page in a tab of their own, by typing, clicking or reloading:
+/// frames, scripts, fetches ahead of time and programs do not count, and neither do browsers that
+/// do not say (`Sec-Fetch-User`, `Sec-Fetch-Dest`, `Sec-Purpose`). Redirects leave it as it is.
+pub fn is_meant<'a>(header: impl Fn(&'static str) -> Option<&'a [u8]>) -> bool {
+    header("sec-fetch-user") == Some(b"?1")
+        && header("sec-fetch-dest") == Some(b"document")
+        && header("sec-purpose").is_none()
+}
+
 /// Tells whether a request opens a page, so that the answer to a missing session may be a
 /// redirect to sign-in. Everything else gets an error that a program can read.
 pub fn is_navigation(method: &str, headers: Headers<'_>, accept: Option<&[u8]>) -> bool {

@@ -76,6 +76,8 @@ pub enum Refusal {
         /// Whether it is the owner who asks.
         is_owner: bool,
     },
+    /// It was started since what is known here, and its owner asks: the feed has it in a moment.
+    StartedSince,
 }
 
 /// What is known about a request besides its session.
@@ -162,11 +164,16 @@ pub fn authorize(
     if route.workspace != request.address.workspace {
         return Err(refused("session_other_workspace"));
     }
+    let is_owners = matches!(grant.right, Right::Owner(user) if route.owner == user);
+    if is_owners && grant.generation > route.generation {
+        origin::check(request)?;
+        return Err(Refusal::StartedSince);
+    }
     if route.generation != grant.generation {
         return Err(refused("session_old_generation"));
     }
     match grant.right {
-        Right::Owner(user) if route.owner == user => {}
+        Right::Owner(_) if is_owners => {}
         Right::Owner(_) => return Err(refused("not_owner")),
         right => {
             let share = request.share.ok_or_else(|| over("not_shared"))?;

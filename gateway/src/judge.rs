@@ -14,6 +14,7 @@ use kalpana_auth::workspace_session::{self, KeyRing};
 use kalpana_bridge_client::ConnectError;
 use kalpana_certs::Resolver;
 use kalpana_config::Site;
+use kalpana_domain::Timestamp;
 use kalpana_domain::address::{Surface, WorkspaceAddress};
 use kalpana_domain::clock::Clock;
 use pingora_http::RequestHeader;
@@ -36,6 +37,11 @@ use crate::sessions::Sessions;
 
 /// Where whom to write to about a weakness is told.
 const SECURITY_TXT: &str = "/.well-known/security.txt";
+
+/// For how long after somebody was let in they are not sent to be let in again because the workspace
+/// is stopped: should what the control plane knows and what is known here differ for a moment, the
+/// browser would go in circles. Unit: seconds.
+const RETURN_SECONDS: i64 = 10;
 
 /// Everything that judging a request needs, all of it in memory.
 pub struct Judge {
@@ -182,6 +188,7 @@ impl Judge {
         }
         let now = self.clock.now();
         let proven = authenticate::authenticate(&head.headers, &self.keys, request.host(), now);
+        let entered_at = proven.as_ref().ok().map(|session| session.issued_at);
         let share = self.sessions.sharing().find(address);
         let own_origin = request.origin.as_str();
         request.sibling = authorize::origin::sibling(&head.headers, address, own_origin).cloned();
@@ -224,12 +231,21 @@ impl Judge {
                 Next::Answer(Reply::Preflight(allowed), reason)
             }
             Err(Refusal::NotRunning { route, is_owner }) => {
+                if is_owner
+                    && matches!(route.target, Target::Stopped)
+                    && self.wakes(head, entered_at)
+                {
+                    return Next::Answer(self.begin_sign_in(head, address), "wakes");
+                }
                 let reply = if is_owner {
                     self.not_running(address, &route.target)
                 } else {
                     Reply::SharedNotRunning
                 };
                 Next::Answer(reply, "not_running")
+            }
+            Err(Refusal::StartedSince) => {
+                Next::Answer(Reply::Starting { step: None }, "not_running")
             }
             Err(Refusal::Unauthenticated(reason)) => {
                 let reply = if is_navigation(head) && !facts.is_upgrade {
@@ -253,6 +269,15 @@ impl Judge {
                 Next::Answer(self.forbidden(address, false), "link_other_path")
             }
         }
+    }
+
+    /// Tells whether the owner of a stopped workspace means to open it, so that the control plane
+    /// should start it and let them in anew. Whoever was let in just now has been there.
+    fn wakes(&self, head: &RequestHeader, entered_at: Option<Timestamp>) -> bool {
+        let is_meant =
+            fetch::is_meant(|name| head.headers.get(name).map(http::HeaderValue::as_bytes));
+        let age = entered_at.map(|at| self.clock.now().duration_since(at));
+        is_navigation(head) && is_meant && age.is_none_or(|age| age.as_secs() >= RETURN_SECONDS)
     }
 
     fn begin_sign_in(&self, head: &RequestHeader, address: WorkspaceAddress) -> Reply {

@@ -38,7 +38,12 @@ pub async fn report(journal: &Journal, client: &Client, until: &CancellationToke
     }
 }
 
+/// Tells everything once. What is refused for good is in the log of this machine alone.
+///
+/// # Errors
+/// Why something has to be told again: `web` is away, or does not know such events yet.
 async fn tell(journal: &Journal, client: &Client) -> Result<(), CallError> {
+    let mut all = Ok(());
     for happened in journal.untold() {
         let answer: Result<(), CallError> = client
             .call(Method::POST, HAPPENED_PATH, None, Some(&happened))
@@ -46,12 +51,16 @@ async fn tell(journal: &Journal, client: &Client) -> Result<(), CallError> {
         match answer {
             Ok(()) => {}
             Err(CallError::Refused {
-                status: StatusCode::UNPROCESSABLE_ENTITY,
+                status: StatusCode::BAD_REQUEST,
                 ..
             }) => tracing::error!(?happened, "the audit log does not take what happened"),
+            Err(error @ CallError::Refused { .. }) => {
+                all = Err(error);
+                continue;
+            }
             Err(error) => return Err(error),
         }
         journal.told(&happened);
     }
-    Ok(())
+    all
 }

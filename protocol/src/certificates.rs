@@ -8,7 +8,8 @@
 //! `?by=web`, and has written down who it was; everything else is taken for the console's.
 //!
 //! What happened to certificates the gateway tells `web` with [`HAPPENED_PATH`] on its internal
-//! socket, for the audit log: 204 when it is written there, which it may have been before.
+//! socket, for the audit log: 204 when it is written there, which it may have been before, 400 when it
+//! never will be.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};

@@ -4,7 +4,8 @@
 //! The gateway sends browsers here with the workspace's label, a hash of a nonce that it left in
 //! their cookie, and where they wanted to go. Whoever may enter leaves with a ticket for that one
 //! host and that one browser: the owner, and for a port that is shared whoever `visitor` finds a
-//! right for. What does not exist and what is somebody else's look the same: an editor is not found,
+//! right for. An owner who means to open a stopped workspace has it started by that, and is let in to
+//! see it come. What does not exist and what is somebody else's look the same: an editor is not found,
 //! and for a port there is a page where one may ask to be let in.
 
 mod visitor;
@@ -31,6 +32,7 @@ use url::form_urlencoded;
 use crate::assets;
 use crate::error::{ApiError, ApiResult};
 use crate::extract::authenticate;
+use crate::orchestrator;
 use crate::request::RequestContext;
 use crate::state::AppState;
 
@@ -154,9 +156,12 @@ async fn grant(
         by.user.id == workspace.owner && may(&by.principal, Action::Connect, workspace)
     });
     if let Some((by, workspace)) = owner {
-        if !matches!(workspace.lifecycle, Lifecycle::Running { .. }) {
+        let is_meant = nonce::is_rid(&wanted.rid)
+            && fetch::is_meant(|name| headers.get(name).map(HeaderValue::as_bytes));
+        let Some(workspace) = wake(state, by, workspace, is_meant, context).await? else {
             return Ok(Answer::NotRunning(address));
-        }
+        };
+        let workspace = workspace.as_ref();
         demand_rid(wanted)?;
         state
             .accounts
@@ -188,6 +193,48 @@ async fn grant(
         }
         None if by.is_none() => Ok(Answer::SignIn),
         None => Ok(Answer::NotShared),
+    }
+}
+
+/// Returns the workspace if it runs or is on its way, to which it is brought if it is stopped and its
+/// owner means to open it. The gateway shows them how far it is.
+async fn wake<'a>(
+    state: &AppState,
+    by: &Authenticated,
+    workspace: &'a Workspace,
+    is_meant: bool,
+    context: &RequestContext,
+) -> ApiResult<Option<Cow<'a, Workspace>>> {
+    let is_there = |workspace: &Workspace| {
+        matches!(
+            workspace.lifecycle,
+            Lifecycle::Running { .. } | Lifecycle::Starting { .. }
+        )
+    };
+    if is_there(workspace) {
+        return Ok(Some(Cow::Borrowed(workspace)));
+    }
+    let may_start = may(&by.principal, Action::Start, workspace);
+    if !is_meant || !may_start || !matches!(workspace.lifecycle, Lifecycle::Stopped) {
+        return Ok(None);
+    }
+    let start = orchestrator::Wanted::Start;
+    match state
+        .orchestrator
+        .ask(by, workspace.id, start, context)
+        .await
+    {
+        Ok(started) => Ok(Some(Cow::Owned(started)).filter(|started| is_there(started))),
+        Err(error) => {
+            tracing::info!(
+                workspace = %workspace.id,
+                "a visit could not start the workspace, whose page says more: {}",
+                error.code()
+            );
+            // Another tab may have been faster.
+            let now = state.store.workspace(workspace.id).await?;
+            Ok(now.filter(is_there).map(Cow::Owned))
+        }
     }
 }
 

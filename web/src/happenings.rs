@@ -22,7 +22,7 @@ pub(crate) fn router(store: Store) -> Router {
 
 async fn write(State(store): State<Store>, Json(happened): Json<Happened>) -> Response {
     let Some(event) = event(happened) else {
-        return StatusCode::UNPROCESSABLE_ENTITY.into_response();
+        return StatusCode::BAD_REQUEST.into_response();
     };
     match store.append_audit(event).await {
         // It is there from an earlier time, or from another gateway.

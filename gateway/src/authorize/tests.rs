@@ -113,6 +113,7 @@ fn decide(change: impl FnOnce(&mut Case)) -> String {
             route,
             is_owner: true,
         }) => format!("not running {:?}", route.target),
+        Err(Refusal::StartedSince) => "started since".to_owned(),
         Err(Refusal::NotRunning { .. }) => "not running for a visitor".to_owned(),
     }
 }
@@ -163,10 +164,6 @@ fn everything_about_session_and_existence_is_one_refusal() {
             "session_old_generation",
             decide(|c| route(c).generation = Generation(4)),
         ),
-        (
-            "session_old_generation",
-            decide(|c| route(c).generation = Generation(2)),
-        ),
         ("session_revoked", decide(|c| c.is_revoked = true)),
         (
             "session_expired",
@@ -184,6 +181,31 @@ fn everything_about_session_and_existence_is_one_refusal() {
     for (reason, outcome) in table {
         assert_eq!(outcome, format!("unauthenticated {reason}"));
     }
+}
+
+#[test]
+fn who_started_it_before_the_feed_says_so_is_told_that_it_starts() {
+    let ahead = |change: fn(&mut Case)| {
+        decide(|c| {
+            route(c).generation = Generation(2);
+            change(c);
+        })
+    };
+    assert_eq!(ahead(|_| ()), "started since");
+    assert_eq!(
+        ahead(|c| route(c).target = Target::Stopped),
+        "started since"
+    );
+    assert_eq!(
+        ahead(|c| route(c).owner = UserId::from_bytes([9; 16])),
+        "unauthenticated session_old_generation"
+    );
+    assert_eq!(
+        ahead(|c| c.is_revoked = true),
+        "unauthenticated session_revoked"
+    );
+    let visitor = ahead(|c| grant(c).right = Right::Member(UserId::from_bytes([9; 16])));
+    assert_eq!(visitor, "unauthenticated session_old_generation");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use kalpana_protocol::routes::{Step, Target};
 use kalpana_protocol::sharing::SharedPort;
 
 use crate::bridge::{Bridge, CLOSED_PORT};
-use crate::client::{Answer, code, get, navigate, text};
+use crate::client::{Answer, code, cookie, get, location, navigate, query, request, text};
 use crate::sharing::shared;
 use crate::world::{MINE, Options, World};
 
@@ -58,6 +58,80 @@ async fn the_owner_is_told_what_became_of_the_workspace() {
         let answer = world.send(get(&world.host(MINE), "/", &session)).await;
         assert_eq!(code(&answer), expected);
     }
+}
+
+/// Opens a page as somebody who types its address.
+async fn visit(world: &World, path: &str, session: &str, more: &[(&str, &str)]) -> Answer {
+    let own = [
+        ("cookie", session),
+        ("sec-fetch-mode", "navigate"),
+        ("sec-fetch-dest", "document"),
+        ("accept", "text/html"),
+    ];
+    let headers = [&own[..], more].concat();
+    world
+        .send(request("GET", &world.host(MINE), path, &headers))
+        .await
+}
+
+#[tokio::test]
+async fn an_owner_who_means_to_open_a_stopped_workspace_is_sent_to_have_it_started() {
+    let world = World::start().await;
+    let _bridge = Bridge::start(&world, MINE, 2);
+    world.run_mine().await;
+    let session = world.sign_in(MINE, 1).await;
+    world.route(MINE, world.user, 1, Target::Stopped).await;
+    let meant = [("sec-fetch-user", "?1")];
+    // Whoever was let in a moment ago would only go in circles.
+    let answer = visit(&world, "/a?b=c", &session, &meant).await;
+    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+    world.clock.advance(jiff::SignedDuration::from_secs(11));
+    for nobody in [
+        &[][..],
+        &[("sec-fetch-user", "?1"), ("sec-purpose", "prefetch")],
+    ] {
+        let answer = visit(&world, "/", &session, nobody).await;
+        assert_eq!(
+            answer.status(),
+            StatusCode::SERVICE_UNAVAILABLE,
+            "{nobody:?}"
+        );
+    }
+    let answer = visit(&world, "/a?b=c", &session, &meant).await;
+    assert_eq!(answer.status(), StatusCode::SEE_OTHER);
+    let target = location(&answer);
+    assert!(
+        target.starts_with("https://kalpana.localhost:8443/auth/workspace?"),
+        "{target}"
+    );
+    assert_eq!(query(target, "to").as_deref(), Some("/a?b=c"));
+
+    // They come back with a ticket for the start before the feed has told of it.
+    let rid = query(target, "rid").unwrap();
+    let nonce = cookie(&answer, "__Host-kwn").unwrap();
+    let ticket = world.sign(&world.grant(MINE, &rid, 2));
+    let answer = world.call_back(MINE, &ticket, "/echo", &nonce).await;
+    assert_eq!(
+        (answer.status(), location(&answer)),
+        (StatusCode::SEE_OTHER, "/echo")
+    );
+    let session = cookie(&answer, "__Host-kws").unwrap();
+    for target in [None, Some(Target::Starting { step: None })] {
+        if let Some(target) = target {
+            world.route(MINE, world.user, 2, target).await;
+        }
+        let answer = visit(&world, "/echo", &session, &meant).await;
+        assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert!(
+            text(&answer).contains("Your workspace is starting"),
+            "{}",
+            text(&answer)
+        );
+    }
+    let running = world.running(MINE, 2);
+    world.route(MINE, world.user, 2, running).await;
+    let answer = visit(&world, "/echo", &session, &meant).await;
+    assert_eq!(answer.status(), StatusCode::OK, "{}", text(&answer));
 }
 
 #[tokio::test]

@@ -2,7 +2,9 @@
 
 import assert from "node:assert/strict";
 
+import { Editor } from "../lib/editor.mjs";
 import { containers } from "../lib/engine.mjs";
+import { FOLDER } from "../lib/git.mjs";
 import { editorInPage, openWorkspace, START_LIMIT_MS, stopWorkspace } from "../lib/ways.mjs";
 import { left } from "../lib/world.mjs";
 import { MADE } from "./04-editor.mjs";
@@ -19,11 +21,17 @@ export const stories = {
     // What the editor had open were WebSockets over HTTP/2 (RFC 8441), and the stop has ended them.
     await world.site.says("a WebSocket over HTTP/2", /"http":2,[^\n]*"upgraded":true,[^\n]*"end":"workspace"/);
 
-    // Its own address says so as well, and leads to the page that offers the start.
+    // Its own address says so as well to whom a page sends there, and leads to the page that offers
+    // the start.
+    const address = world.site.originOf(id);
+    const sender = `${world.site.origin}/sends-elsewhere`;
+    const html = `<!doctype html><title>A page</title><meta http-equiv="refresh" content="0;url=${address}/">`;
+    await ada.page.route(sender, (route) => route.fulfill({ contentType: "text/html", body: html }));
     await ada.watch.expecting(/status of 503/, async () => {
-      await ada.visit(world.site.originOf(id));
+      await ada.visit(sender);
       await ada.page.getByRole("heading", { name: "This workspace is stopped" }).waitFor();
     });
+    await ada.page.unroute(sender);
     await world.gallery.take(ada.page, "gateway-stopped");
     await ada.page.getByRole("link", { name: "Start it" }).click();
     await ada.page.waitForURL(`${world.site.origin}/workspace/${id}`);
@@ -34,5 +42,23 @@ export const stories = {
     const editor = await editorInPage(ada, id);
     await editor.showsFile(MADE);
     await editor.showsFile("README.md");
+  },
+
+  "whoever opens the address of a stopped workspace sees it start, and then the editor in the same place": async (
+    world,
+  ) => {
+    const ada = left(world.ada, "the administrator");
+    const { id, name } = left(world.workspace, "a workspace");
+    await openWorkspace(ada, id);
+    await stopWorkspace(ada, name);
+    const address = `${world.site.originOf(id)}/?folder=${FOLDER}`;
+    await ada.watch.expecting(/status of 503/, async () => {
+      await ada.visit(address);
+      await ada.page.getByRole("heading", { name: "Your workspace is starting" }).waitFor();
+      assert.equal(ada.page.url(), address);
+      await world.gallery.take(ada.page, "gateway-starting");
+      await Editor.asPage(ada.page).showsFile(MADE, START_LIMIT_MS);
+    });
+    assert.equal(ada.page.url(), address);
   },
 };

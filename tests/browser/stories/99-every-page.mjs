@@ -18,6 +18,7 @@ const PAGES = [
   "gateway-link-over",
   "gateway-not-found",
   "gateway-port-not-listening",
+  "gateway-starting",
   "gateway-stopped",
   "landing",
   "link-gone",

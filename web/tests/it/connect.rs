@@ -5,13 +5,14 @@ use kalpana_auth::nonce::Nonce;
 use kalpana_auth::ticket::TicketVerifier;
 use kalpana_domain::Timestamp;
 use kalpana_domain::clock::{Clock, SystemClock};
+use kalpana_domain::lifecycle::{FailureCode, FailureReason, Lifecycle};
 use kalpana_link::Client;
 use kalpana_protocol::feed::Line;
 use kalpana_protocol::sessions::SessionLine;
 use kalpana_store::PageRequest;
 use url::Url;
 
-use crate::support::http::Answer;
+use crate::support::http::{Answer, Browser};
 use crate::support::{Site, in_time};
 
 fn location(answer: &Answer) -> Url {
@@ -158,21 +159,95 @@ async fn what_is_not_theirs_and_what_is_not_there_are_the_same_page() {
     );
 }
 
+/// What a browser sends when somebody types an address, clicks a link or reloads.
+fn meaning_it(by: &Browser) -> Browser {
+    by.navigating()
+        .with("sec-fetch-user", "?1")
+        .with("sec-fetch-dest", "document")
+}
+
 #[tokio::test]
-async fn a_workspace_that_does_not_run_is_shown_where_it_can_be_started() {
+async fn an_owner_who_means_to_open_a_stopped_workspace_has_it_started() {
     let site = Site::start().await;
     let root = site.administrator().await;
-    let id = site.workspace(&root, "w").await;
-    let rid = Nonce::generate().rid();
-    let answer = root
-        .navigating()
-        .get(&format!("/auth/workspace?host=3000-{id}&rid={rid}&to=/"))
+    let ada = site.member(&root, "ada").await;
+    let id = site.workspace(&ada, "w").await;
+    let orchestrator = site.orchestrator();
+    orchestrator
+        .change(&id, |row| row.lifecycle = Lifecycle::Stopped)
         .await;
+    let starts = || {
+        let calls = orchestrator.calls();
+        calls
+            .iter()
+            .filter(|call| call.path.ends_with("/start"))
+            .count()
+    };
+    let rid = Nonce::generate().rid();
+    let path = format!("/auth/workspace?host=3000-{id}&rid={rid}&to=%2Fa");
+    let page = format!("/workspace/{id}");
+    let frame = ada
+        .navigating()
+        .with("sec-fetch-user", "?1")
+        .with("sec-fetch-dest", "iframe");
+    let early = meaning_it(&ada).with("sec-purpose", "prefetch");
+    for nobody in [&ada.navigating(), &frame, &early] {
+        assert_eq!(location(&nobody.get(&path).await).path(), page);
+    }
+    let incomplete = format!("/auth/workspace?host=3000-{id}&rid=x&to=%2Fa");
     assert_eq!(
-        answer.header("location"),
-        Some(format!("/workspace/{id}").as_str())
+        location(&meaning_it(&ada).get(&incomplete).await).path(),
+        page
     );
-    assert_eq!(answer.status, 303);
+    // An administrator sees it in lists, and is nobody here.
+    assert_ne!(meaning_it(&root).get(&path).await.status, 500);
+    assert_eq!(starts(), 0);
+
+    // What cannot be started now is explained on its page.
+    orchestrator.refuse(Some((409, "quota_exceeded", "too many run")));
+    assert_eq!(location(&meaning_it(&ada).get(&path).await).path(), page);
+    orchestrator.refuse(None);
+    let before = starts();
+
+    let answer = meaning_it(&ada).get(&path).await;
+    let target = location(&answer);
+    assert_eq!(target.path(), "/.kalpana/cb");
+    assert_eq!(parameter(&target, "to"), "/a");
+    let verifier = TicketVerifier::new(&ticket_keys(&site).await).unwrap();
+    let host = format!("3000-{id}.kalpana.localhost:8443");
+    let ticket = parameter(&target, "t");
+    let ticket = verifier.verify(&ticket, &host, SystemClock.now()).unwrap();
+    let row = site
+        .store
+        .workspace(ticket.grant.workspace)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        ticket.grant.generation, row.generation,
+        "of the start that was asked for"
+    );
+    assert!(matches!(row.lifecycle, Lifecycle::Starting { .. }));
+    // Whoever comes while it starts is let in to watch, and starts nothing.
+    let watching = location(&ada.navigating().get(&path).await);
+    assert_eq!(watching.path(), "/.kalpana/cb");
+    assert_eq!(starts() - before, 1);
+
+    for lifecycle in [
+        Lifecycle::Stopping {
+            since: SystemClock.now(),
+        },
+        Lifecycle::Failed {
+            at: SystemClock.now(),
+            reason: FailureReason::new(FailureCode::CloneFailed, "no such branch"),
+        },
+    ] {
+        orchestrator
+            .change(&id, |row| row.lifecycle = lifecycle)
+            .await;
+        assert_eq!(location(&meaning_it(&ada).get(&path).await).path(), page);
+    }
+    assert_eq!(starts() - before, 1);
 }
 
 #[tokio::test]

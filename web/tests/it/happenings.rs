@@ -111,7 +111,7 @@ async fn what_is_no_event_is_refused_and_so_is_who_has_no_token() {
         },
     ] {
         let refused = tell(&told, &wrong).await;
-        assert_eq!(refused, Err(StatusCode::UNPROCESSABLE_ENTITY), "{wrong:?}");
+        assert_eq!(refused, Err(StatusCode::BAD_REQUEST), "{wrong:?}");
     }
     let stranger = Client::new("web", site.site.web_internal_socket(), None);
     let refused = tell(&stranger, &event).await;
