@@ -96,6 +96,25 @@ describe("the list of certificates", () => {
     expect(row).toHaveTextContent("acme_caa, 3 in a row");
   });
 
+  it("says what is wrong with one that an operator brought, which nobody tries again", async () => {
+    const problem = {
+      ...failing.problem!,
+      code: "chain_incomplete",
+      message: "the certificate is signed by R11, whose certificate is neither in the file nor known here",
+      next_step: "Append its certificate to the file.",
+      failures: 0,
+      retry_at: null,
+    };
+    serve({ [LIST]: list([{ ...failing, source: "files", problem }]) });
+    renderWith(<CertificateList />);
+    const [row] = await rows();
+    expect(row).toHaveTextContent("Not in order");
+    expect(row).toHaveTextContent("files of the operator");
+    expect(row).toHaveTextContent("Append its certificate to the file.");
+    expect(row).not.toHaveTextContent(/tried again|in a row/);
+    expect(within(row!).queryByRole("button")).toBeNull();
+  });
+
   it("tells what ended from what is not there yet", async () => {
     const over = certificate({ state: "expired", served: { ...certificate().served!, not_after: at(-3) } });
     const missing = certificate({ id: "w.example.com", names: ["w.example.com"], state: "missing", served: null });

@@ -145,9 +145,10 @@ function CertificateRow({ certificate }: { certificate: Certificate }) {
   );
 }
 
-function StateBadge({ certificate: { state } }: { certificate: Certificate }) {
+function StateBadge({ certificate: { state, source } }: { certificate: Certificate }) {
   if (state === "good") return <Badge variant="outline">Good</Badge>;
-  if (state === "failing") return <Badge variant="warning">Renewal failing</Badge>;
+  // What an operator brings is renewed by nobody here.
+  if (state === "failing") return <Badge variant="warning">{source === "files" ? "Not in order" : "Renewal failing"}</Badge>;
   return <Badge variant="destructive">{state === "expired" ? "Expired" : "Missing"}</Badge>;
 }
 
