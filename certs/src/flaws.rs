@@ -82,6 +82,10 @@ fn name_not_covered(served: &Served, names: &[String]) -> Option<Failure> {
 }
 
 fn chain_incomplete(served: &Served, roots: &RootCertStore) -> Option<Failure> {
+    // A machine that trusts nobody cannot tell an intermediate from a root.
+    if roots.is_empty() {
+        return None;
+    }
     let chain = parsed(&served.key.cert)?;
     let known = roots.subjects();
     let end = End::of(&chain, &|name| {
@@ -188,7 +192,7 @@ mod tests {
         fn flaw(
             &self,
             chain: &[&CertificateDer<'static>],
-            is_known: bool,
+            trusted: Option<&CertificateDer<'static>>,
             day: u8,
         ) -> Option<Failure> {
             let chain = chain.iter().map(|one| (*one).clone()).collect();
@@ -196,8 +200,8 @@ mod tests {
             let path = Path::new("c.pem");
             let served = Served::new(chain, &key, path, path).expect("served");
             let mut roots = RootCertStore::empty();
-            if is_known {
-                roots.add(self.root.clone()).expect("a root");
+            if let Some(trusted) = trusted {
+                roots.add(trusted.clone()).expect("a root");
             }
             worst(&served, &NAMES.map(ToOwned::to_owned), &roots, at(day))
         }
@@ -216,36 +220,42 @@ mod tests {
             leaf,
             ..
         } = &world;
+        let key = KeyPair::generate().expect("a key");
+        let other = CertifiedIssuer::self_signed(authority("Another Root"), key).expect("signed");
+        let other = other.der();
         for good in [vec![leaf, intermediate], vec![leaf, intermediate, root]] {
-            assert_eq!(code(world.flaw(&good, true, 1)), None);
+            assert_eq!(code(world.flaw(&good, Some(root), 1)), None);
         }
         // Whose own authority it is brings it along.
         assert_eq!(
-            code(world.flaw(&[leaf, intermediate, root], false, 1)),
+            code(world.flaw(&[leaf, intermediate, root], Some(other), 1)),
             None
         );
-        let alone = world.flaw(&[leaf], true, 1).expect("a flaw");
+        let alone = world.flaw(&[leaf], Some(root), 1).expect("a flaw");
         assert_eq!(alone.code, "chain_incomplete");
         assert!(
             alone.message.contains("signed by Intermediate"),
             "{}",
             alone.message
         );
-        let unknown = world.flaw(&[leaf, intermediate], false, 1);
+        let unknown = world.flaw(&[leaf, intermediate], Some(other), 1);
         assert_eq!(code(unknown), Some("chain_incomplete"));
-        let reversed = world.flaw(&[leaf, root, intermediate], true, 1);
+        let reversed = world.flaw(&[leaf, root, intermediate], Some(root), 1);
         assert_eq!(code(reversed), Some("chain_out_of_order"));
+        // Where nobody is trusted nothing can be told.
+        assert_eq!(code(world.flaw(&[leaf], None, 1)), None);
     }
 
     #[test]
     fn a_missing_name_and_an_end_that_is_near_are_told() {
         let whole = world(&NAMES);
         let chain = [&whole.leaf, &whole.intermediate];
-        assert_eq!(code(whole.flaw(&chain, true, 15)), None);
-        let near = whole.flaw(&chain, true, 16);
+        let root = Some(&whole.root);
+        assert_eq!(code(whole.flaw(&chain, root, 15)), None);
+        let near = whole.flaw(&chain, root, 16);
         assert_eq!(code(near), Some("certificate_ends_soon"));
         let partial = world(&["example.test"]);
-        let flaw = partial.flaw(&[&partial.leaf], true, 20).expect("a flaw");
+        let flaw = partial.flaw(&[&partial.leaf], None, 20).expect("a flaw");
         assert_eq!(flaw.code, "name_not_covered");
         assert!(flaw.message.contains("*.example.test"), "{}", flaw.message);
     }
