@@ -14,7 +14,6 @@ use kalpana_auth::workspace_session::{self, KeyRing};
 use kalpana_bridge_client::ConnectError;
 use kalpana_certs::Resolver;
 use kalpana_config::Site;
-use kalpana_domain::Timestamp;
 use kalpana_domain::address::{Surface, WorkspaceAddress};
 use kalpana_domain::clock::Clock;
 use pingora_http::RequestHeader;
@@ -37,11 +36,6 @@ use crate::sessions::Sessions;
 
 /// Where whom to write to about a weakness is told.
 const SECURITY_TXT: &str = "/.well-known/security.txt";
-
-/// For how long after somebody was let in they are not sent to be let in again because the workspace
-/// is stopped: should what the control plane knows and what is known here differ for a moment, the
-/// browser would go in circles. Unit: seconds.
-const RETURN_SECONDS: i64 = 10;
 
 /// Everything that judging a request needs, all of it in memory.
 pub struct Judge {
@@ -188,7 +182,6 @@ impl Judge {
         }
         let now = self.clock.now();
         let proven = authenticate::authenticate(&head.headers, &self.keys, request.host(), now);
-        let entered_at = proven.as_ref().ok().map(|session| session.issued_at);
         let share = self.sessions.sharing().find(address);
         let own_origin = request.origin.as_str();
         request.sibling = authorize::origin::sibling(&head.headers, address, own_origin).cloned();
@@ -231,10 +224,7 @@ impl Judge {
                 Next::Answer(Reply::Preflight(allowed), reason)
             }
             Err(Refusal::NotRunning { route, is_owner }) => {
-                if is_owner
-                    && matches!(route.target, Target::Stopped)
-                    && self.wakes(head, entered_at)
-                {
+                if is_owner && matches!(route.target, Target::Stopped) && wakes(head) {
                     return Next::Answer(self.begin_sign_in(head, address), "wakes");
                 }
                 let reply = if is_owner {
@@ -269,15 +259,6 @@ impl Judge {
                 Next::Answer(self.forbidden(address, false), "link_other_path")
             }
         }
-    }
-
-    /// Tells whether the owner of a stopped workspace means to open it, so that the control plane
-    /// should start it and let them in anew. Whoever was let in just now has been there.
-    fn wakes(&self, head: &RequestHeader, entered_at: Option<Timestamp>) -> bool {
-        let is_meant =
-            fetch::is_meant(|name| head.headers.get(name).map(http::HeaderValue::as_bytes));
-        let age = entered_at.map(|at| self.clock.now().duration_since(at));
-        is_navigation(head) && is_meant && age.is_none_or(|age| age.as_secs() >= RETURN_SECONDS)
     }
 
     fn begin_sign_in(&self, head: &RequestHeader, address: WorkspaceAddress) -> Reply {
@@ -423,6 +404,14 @@ pub fn unauthenticated(request: &RequestContext) -> Reply {
     Reply::Unauthenticated {
         sign_in: format!("{}/", request.origin),
     }
+}
+
+/// Tells whether the owner of a stopped workspace means to open it, so that the control plane should
+/// start it and let them in anew. That leads in no circle: who comes back has a session for a start
+/// that is newer than the stopped one, or is shown the workspace's page instead.
+fn wakes(head: &RequestHeader) -> bool {
+    is_navigation(head)
+        && fetch::is_meant(|name| head.headers.get(name).map(http::HeaderValue::as_bytes))
 }
 
 /// Says whom to write to about a weakness. Source: RFC 9116. It asks to be read anew within a

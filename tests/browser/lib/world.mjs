@@ -79,12 +79,18 @@ export class World {
       try {
         await page.screenshot({ path: file, timeout: 5_000 });
         console.log(`       ${name} was at ${page.url()}, see ${file}`);
+        // Where a run leaves its pictures nobody may be able to look.
+        const text = (await page.locator("body").innerText({ timeout: 1_000 })).replace(/\s+/g, " ");
+        if (text) console.log(`         it said: ${text.slice(0, EVIDENCE_LIMIT)}`);
       } catch (error) {
         console.log(`       no picture of ${name}'s page: ${error.message.split("\n")[0]}`);
       }
     }
   }
 }
+
+/** Longest part of a page's text that is printed when a story fails. */
+const EVIDENCE_LIMIT = 600;
 
 /** What a story fails with when one before it has failed. */
 export class Missing extends Error {}

@@ -12,8 +12,31 @@ export type CachedWorkspace = Workspace | null;
 /** Tells whether `incoming` says something at least as new as `known`. */
 export function isNotOlder(incoming: Workspace, known: Workspace): boolean {
   if (incoming.generation !== known.generation) return incoming.generation > known.generation;
-  // Progress within one state need not touch `updated_at`, so equal counts as new.
-  return !(Date.parse(incoming.updated_at) < Date.parse(known.updated_at));
+  const [now, before] = [Date.parse(incoming.updated_at), Date.parse(known.updated_at)];
+  // Progress within one state need not touch `updated_at`: an answer that an event has overtaken is
+  // told by how far it says the start has come.
+  return now === before ? !isFurther(known.progress, incoming.progress) : !(now < before);
+}
+
+/** Tells whether `one` is further in the same walk through the phases of a start, or in a later one. */
+function isFurther(one: Workspace["progress"], other: Workspace["progress"]): boolean {
+  if (!one || !other) return Boolean(one) && !other;
+  // Whoever makes workspaces begins anew with the phases when they are restarted themselves.
+  const [began, otherBegan] = [beganAt(one), beganAt(other)];
+  if (began !== undefined && otherBegan !== undefined && began !== otherBegan) return began > otherBegan;
+  return stepsOf(one) > stepsOf(other);
+}
+
+type Progress = NonNullable<Workspace["progress"]>;
+
+function beganAt({ phases }: Progress): number | undefined {
+  const began = phases.map(({ started_at }) => Date.parse(started_at ?? "")).filter(Number.isFinite);
+  return began.length === 0 ? undefined : Math.min(...began);
+}
+
+function stepsOf({ phases }: Progress): number {
+  const steps = { pending: 0, running: 1, done: 2, failed: 2 } as const;
+  return phases.reduce((sum, { status }) => sum + steps[status], 0);
 }
 
 /** Returns the newer of what was fetched and what events said meanwhile. */

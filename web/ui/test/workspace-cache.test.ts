@@ -8,7 +8,21 @@ import {
   reconciled,
   rememberWorkspace,
 } from "@/lib/workspace-cache";
+import type { PhaseStatus, Workspace } from "@/lib/api/types";
 import { workspace } from "./fixtures";
+
+/** A start whose first phase began at a time, if it has begun. */
+function start(began: string, statuses: readonly PhaseStatus[]): Workspace["progress"] {
+  const names = ["network", "volume"] as const;
+  const phases = statuses.map((status, index) => ({
+    name: names[index % names.length] ?? "network",
+    status,
+    started_at: status === "pending" ? null : began,
+    finished_at: null,
+    detail: null,
+  }));
+  return { phases } as Workspace["progress"];
+}
 
 const other = workspace({ id: "b7yq2m4n8rdz", name: "other" });
 
@@ -22,6 +36,28 @@ describe("isNotOlder", () => {
     ["an earlier generation", { generation: 1, updated_at: "2026-01-01T11:00:00Z" }, false],
   ])("judges %s", (_, changes, expected) => {
     expect(isNotOlder(workspace(changes), known)).toBe(expected);
+  });
+});
+
+describe("isNotOlder, within one change of the row", () => {
+  const at = (...statuses: PhaseStatus[]) => start("2026-01-01T10:00:00Z", statuses);
+  const again = (...statuses: PhaseStatus[]) => start("2026-01-01T10:00:09Z", statuses);
+  it.each([
+    ["the next phase", at("done", "running"), true],
+    ["more of the same phase", at("running", "pending"), true],
+    ["a failed phase", at("failed", "pending"), true],
+    ["a start anew, of a server that was restarted", again("pending", "pending"), false],
+    ["a start anew, as soon as it has begun", again("running", "pending"), true],
+    ["the phase before", at("pending", "pending"), false],
+    ["no word of the start", null, false],
+  ])("judges %s", (_, progress, expected) => {
+    const known = workspace({ state: "starting", progress: at("running", "pending") });
+    expect(isNotOlder(workspace({ state: "starting", progress }), known)).toBe(expected);
+  });
+
+  it("takes the first word of a start", () => {
+    const known = workspace({ state: "starting", progress: null });
+    expect(isNotOlder(workspace({ state: "starting", progress: at("running") }), known)).toBe(true);
   });
 });
 
