@@ -16,6 +16,10 @@ pub enum Action {
     Stop,
     /// Delete it.
     Delete,
+    /// Take a deletion back.
+    Restore,
+    /// Remove its files once it is deleted, for good.
+    Purge,
     /// See how its ports are shared.
     ReadSharing,
     /// Change how its ports are shared.
@@ -24,12 +28,14 @@ pub enum Action {
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::Read,
         Self::Connect,
         Self::Start,
         Self::Stop,
         Self::Delete,
+        Self::Restore,
+        Self::Purge,
         Self::ReadSharing,
         Self::Share,
     ];
@@ -39,16 +45,16 @@ impl Action {
         match self {
             Self::Read | Self::ReadSharing => Some(Scope::WorkspaceRead),
             Self::Connect => None,
-            Self::Start | Self::Stop | Self::Share => Some(Scope::WorkspaceWrite),
-            Self::Delete => Some(Scope::WorkspaceDelete),
+            Self::Start | Self::Stop | Self::Restore | Self::Share => Some(Scope::WorkspaceWrite),
+            Self::Delete | Self::Purge => Some(Scope::WorkspaceDelete),
         }
     }
 }
 
 /// Says whether `principal` may do `action` to `workspace`.
 ///
-/// Owners may do everything. Administrators of the organisation may do everything but start, enter
-/// and share: what is in a workspace is its owner's. Who may visit a port that the owner shares is
+/// Owners may do everything. Administrators of the organisation may do everything but start, enter,
+/// share and purge: what is in a workspace is its owner's. Who may visit a port that the owner shares is
 /// [another rule](crate::sharing). Nobody else may do anything, and the caller must
 /// answer them exactly as if the workspace did not exist. A token is limited by its scopes on top,
 /// and never enters.
@@ -59,7 +65,10 @@ pub fn may(principal: &Principal, action: Action, workspace: &Workspace) -> bool
     };
     let is_administrator = principal.role == Role::Administrator
         && principal.organization == workspace.organization
-        && matches!(action, Action::Read | Action::Stop | Action::Delete);
+        && matches!(
+            action,
+            Action::Read | Action::Stop | Action::Delete | Action::Restore
+        );
     by_token && (principal.user == workspace.owner || is_administrator)
 }
 
@@ -117,7 +126,7 @@ mod tests {
             (session(other, home, Role::Member), vec![]),
             (
                 session(other, home, Role::Administrator),
-                vec![Action::Read, Action::Stop, Action::Delete],
+                vec![Action::Read, Action::Stop, Action::Delete, Action::Restore],
             ),
             (session(other, elsewhere, Role::Administrator), vec![]),
         ];
@@ -152,6 +161,8 @@ mod tests {
                 Action::Start,
                 Action::Stop,
                 Action::Delete,
+                Action::Restore,
+                Action::Purge,
                 Action::ReadSharing,
                 Action::Share
             ]

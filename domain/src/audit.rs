@@ -54,6 +54,12 @@ pub enum AuditAction {
     /// A workspace's deletion was asked for.
     #[serde(rename = "workspace.delete")]
     WorkspaceDelete,
+    /// A workspace's deletion was taken back.
+    #[serde(rename = "workspace.restore")]
+    WorkspaceRestore,
+    /// The files of a deleted workspace were given up for good, by its owner or after their time.
+    #[serde(rename = "workspace.purge")]
+    WorkspacePurge,
     /// Somebody was let into a workspace host.
     #[serde(rename = "workspace.connect")]
     WorkspaceConnect,
@@ -120,6 +126,8 @@ impl AuditAction {
             Self::WorkspaceStart => "workspace.start",
             Self::WorkspaceStop => "workspace.stop",
             Self::WorkspaceDelete => "workspace.delete",
+            Self::WorkspaceRestore => "workspace.restore",
+            Self::WorkspacePurge => "workspace.purge",
             Self::WorkspaceConnect => "workspace.connect",
             Self::ShareChange => "share.change",
             Self::LinkCreate => "share_link.create",

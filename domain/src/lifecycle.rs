@@ -203,6 +203,18 @@ impl Lifecycle {
         }
     }
 
+    /// Takes a deletion back that is under way: what is left of the container is removed, and the
+    /// workspace is stopped.
+    ///
+    /// # Errors
+    /// [`InvalidTransition`] unless `Deleting`.
+    pub fn restore(self, now: Timestamp) -> Result<Self, InvalidTransition> {
+        match self {
+            Self::Deleting { .. } => Ok(Self::Stopping { since: now }),
+            other => Err(other.refuse("restored")),
+        }
+    }
+
     fn refuse(&self, to: &'static str) -> InvalidTransition {
         InvalidTransition {
             from: self.name(),
@@ -228,12 +240,12 @@ mod tests {
         ]
     }
 
-    /// Rows: from. Columns: start, started, stop, stopped, fail.
+    /// Rows: from. Columns: start, started, stop, stopped, fail, restore.
     #[test]
     fn the_table_of_legal_transitions_is_exact() {
         let at = Timestamp::UNIX_EPOCH;
         let reason = FailureReason::new(FailureCode::ContainerDied, "it died");
-        let table: Vec<(&str, [bool; 5])> = every_state()
+        let table: Vec<(&str, [bool; 6])> = every_state()
             .into_iter()
             .map(|state| {
                 (
@@ -244,6 +256,7 @@ mod tests {
                         state.clone().stop(at).is_ok(),
                         state.clone().stopped().is_ok(),
                         state.clone().fail(at, reason.clone()).is_ok(),
+                        state.clone().restore(at).is_ok(),
                     ],
                 )
             })
@@ -251,12 +264,12 @@ mod tests {
         assert_eq!(
             table,
             vec![
-                ("stopped", [true, false, false, false, false]),
-                ("starting", [false, true, true, false, true]),
-                ("running", [false, false, true, false, true]),
-                ("stopping", [false, false, false, true, true]),
-                ("failed", [true, false, true, false, false]),
-                ("deleting", [false, false, false, false, false]),
+                ("stopped", [true, false, false, false, false, false]),
+                ("starting", [false, true, true, false, true, false]),
+                ("running", [false, false, true, false, true, false]),
+                ("stopping", [false, false, false, true, true, false]),
+                ("failed", [true, false, true, false, false, false]),
+                ("deleting", [false, false, false, false, false, true]),
             ]
         );
     }

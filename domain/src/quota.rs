@@ -1,6 +1,6 @@
 //! Limits per person, and how use is counted against them.
 
-use crate::workspace::Workspace;
+use crate::workspace::{Desired, Workspace};
 
 /// How much one person may hold. Checked in the same transaction that creates a workspace, so
 /// that requests in parallel cannot overshoot.
@@ -33,8 +33,8 @@ impl Quota {
         }
     }
 
-    /// Says whether a workspace counts: one that is being deleted does not.
+    /// Says whether a workspace counts: one that is deleted, or being deleted, does not.
     pub fn counts(workspace: &Workspace) -> bool {
-        workspace.desired != crate::workspace::Desired::Deleted
+        !matches!(workspace.desired, Desired::Deleted | Desired::Purged)
     }
 }

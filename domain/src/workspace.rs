@@ -207,8 +207,10 @@ pub enum Desired {
     Running,
     /// No container.
     Stopped,
-    /// Nothing but the volumes.
+    /// Nothing but the volumes, from which it can be restored.
     Deleted,
+    /// Nothing, for good.
+    Purged,
 }
 
 impl Desired {
@@ -218,6 +220,7 @@ impl Desired {
             Self::Running => "running",
             Self::Stopped => "stopped",
             Self::Deleted => "deleted",
+            Self::Purged => "purged",
         }
     }
 }
@@ -225,12 +228,12 @@ impl Desired {
 impl FromStr for Desired {
     type Err = UnknownChoice;
     fn from_str(text: &str) -> Result<Self, UnknownChoice> {
-        [Self::Running, Self::Stopped, Self::Deleted]
+        [Self::Running, Self::Stopped, Self::Deleted, Self::Purged]
             .into_iter()
             .find(|desired| desired.as_str() == text)
             .ok_or(UnknownChoice {
                 what: "desired state",
-                expected: "running, stopped, deleted",
+                expected: "running, stopped, deleted, purged",
             })
     }
 }

@@ -56,6 +56,8 @@ pub(crate) fn router(api: Api) -> Router {
         .route("/v1/workspaces/{id}/start", post(start))
         .route("/v1/workspaces/{id}/stop", post(stop))
         .route("/v1/workspaces/{id}/delete", post(delete))
+        .route("/v1/workspaces/{id}/restore", post(restore))
+        .route("/v1/workspaces/{id}/purge", post(purge))
         .route("/v1/workspaces/{id}/logs", get(logs))
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .with_state(api)
@@ -94,6 +96,28 @@ async fn change(
         .change(&id, change, &intent.asker, request_id(&headers))
         .await?;
     accepted(&row)
+}
+
+async fn restore(
+    State(api): State<Api>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Answer {
+    let Intent { asker } = read(&body)?;
+    let restored = api.intents.restore(&id, &asker, request_id(&headers));
+    accepted(&restored.await?)
+}
+
+async fn purge(
+    State(api): State<Api>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Answer {
+    let Intent { asker } = read(&body)?;
+    let purged = api.intents.purge(&id, &asker, request_id(&headers));
+    accepted(&purged.await?)
 }
 
 #[derive(Debug, Deserialize)]

@@ -1,7 +1,8 @@
 //! What we need from a container runtime, and nothing more.
 //!
 //! There is no way here to remove a volume, to copy files into or out of a container, or to run
-//! something in one: what the trait does not have cannot be done by mistake.
+//! something in one: what the trait does not have cannot be done by mistake. Volumes are removed by
+//! [`crate::trash`] alone, through a trait of its own.
 
 pub(crate) mod docker;
 #[cfg(test)]
@@ -173,6 +174,8 @@ pub(crate) enum Call {
     CreateNetwork,
     RemoveNetwork,
     CreateVolume,
+    ListVolumes,
+    RemoveVolume,
     ListContainers,
     CreateContainer,
     InspectContainer,
@@ -193,6 +196,8 @@ impl Call {
             Self::CreateNetwork => "create_network",
             Self::RemoveNetwork => "remove_network",
             Self::CreateVolume => "create_volume",
+            Self::ListVolumes => "list_volumes",
+            Self::RemoveVolume => "remove_volume",
             Self::ListContainers => "list_containers",
             Self::CreateContainer => "create_container",
             Self::InspectContainer => "inspect_container",

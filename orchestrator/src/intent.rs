@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::ToSpan as _;
+use kalpana_domain::Timestamp;
 use kalpana_domain::audit::{Actor, AuditAction, AuditEvent};
 use kalpana_domain::clock::Clock;
 use kalpana_domain::id::{AuditId, OrganizationId, SessionId, TokenId, UserId, WorkspaceId};
@@ -15,10 +16,13 @@ use kalpana_domain::workspace::{Desired, Egress, Size, Spec, Workspace, Workspac
 use kalpana_protocol::orchestrator::{Asker, CreateWorkspace};
 use kalpana_store::StoreError;
 use kalpana_store::records::{Idempotency, NewWorkspace};
-use kalpana_store::repository::Workspaces;
+use kalpana_store::repository::{Trash, Workspaces};
 use sha2::{Digest, Sha256};
+use tokio::sync::Notify;
 
 use crate::feed::Feeds;
+
+mod trash;
 
 /// How often a write is repeated when somebody else was faster.
 const ATTEMPTS: usize = 16;
@@ -81,10 +85,13 @@ pub(crate) enum Change {
 #[derive(Clone)]
 pub(crate) struct Intents {
     pub(crate) store: Arc<dyn Workspaces>,
+    pub(crate) trash: Arc<dyn Trash>,
     pub(crate) feeds: Feeds,
     pub(crate) clock: Arc<dyn Clock>,
     /// Whom to tell that there is work.
     pub(crate) waker: Arc<dyn Fn(WorkspaceId) + Send + Sync>,
+    /// Told when files were given up, so that they go at once.
+    pub(crate) given_up: Arc<Notify>,
     /// What one person may have.
     pub(crate) quota: Quota,
     /// What workspaces may reach unless asked otherwise.
@@ -160,9 +167,7 @@ impl Intents {
         request_id: Option<&str>,
     ) -> Result<Workspace, IntentError> {
         let actor = actor(asker)?;
-        let not_found = || IntentError::NotFound {
-            id: id.chars().take(64).collect(),
-        };
+        let not_found = || not_found(id);
         let parsed_id = WorkspaceId::parse(id).map_err(|_| not_found())?;
         if change == Change::Start {
             self.admit()?;
@@ -201,21 +206,12 @@ impl Intents {
                     changed.desired = Desired::Deleted;
                 }
             }
-            let audit = AuditEvent {
-                id: AuditId::generate(),
-                at: now,
-                organization: Some(row.organization),
-                actor: actor.clone(),
-                action,
-                subject: row.id.to_string(),
-                address: asker.address.clone(),
-                request_id: request_id.map(str::to_owned),
-            };
+            let audit = event(&row, action, (&actor, asker), now, request_id);
             match self.store.update_workspace(&changed, Some(audit)).await {
                 Ok(row) => return Ok(self.tell(row)),
                 Err(StoreError::Conflict { .. }) => {
                     tracing::debug!(workspace.id = %row.id, attempt, "somebody wrote {} in between", row.id);
-                    tokio::time::sleep(Duration::from_millis(rand::random_range(0..5))).await;
+                    give_way().await;
                 }
                 Err(StoreError::NotFound { .. }) => return Err(not_found()),
                 Err(error) => return Err(error.into()),
@@ -229,9 +225,7 @@ impl Intents {
     /// # Errors
     /// [`IntentError::NotFound`] when there is none of that name.
     pub(crate) async fn find(&self, id: &str) -> Result<Workspace, IntentError> {
-        let not_found = || IntentError::NotFound {
-            id: id.chars().take(64).collect(),
-        };
+        let not_found = || not_found(id);
         let id = WorkspaceId::parse(id).map_err(|_| not_found())?;
         self.store.workspace(id).await?.ok_or_else(not_found)
     }
@@ -279,6 +273,37 @@ impl Intents {
         }
         (self.waker)(row.id);
         row
+    }
+}
+
+/// Lets others write before the next attempt.
+async fn give_way() {
+    tokio::time::sleep(Duration::from_millis(rand::random_range(0..5))).await;
+}
+
+fn not_found(id: &str) -> IntentError {
+    IntentError::NotFound {
+        id: id.chars().take(64).collect(),
+    }
+}
+
+/// Returns what the audit log says of a change.
+fn event(
+    row: &Workspace,
+    action: AuditAction,
+    (actor, asker): (&Actor, &Asker),
+    at: Timestamp,
+    request_id: Option<&str>,
+) -> AuditEvent {
+    AuditEvent {
+        id: AuditId::generate(),
+        at,
+        organization: Some(row.organization),
+        actor: actor.clone(),
+        action,
+        subject: row.id.to_string(),
+        address: asker.address.clone(),
+        request_id: request_id.map(str::to_owned),
     }
 }
 

@@ -32,6 +32,7 @@ mod ready;
 mod reconcile;
 #[cfg(test)]
 mod testing;
+mod trash;
 mod uptime;
 mod volume;
 
@@ -47,7 +48,7 @@ use kalpana_link::{Listener, PeerPolicy};
 use kalpana_store::Store;
 use kalpana_store::repository::Workspaces;
 use prometheus::Registry;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 pub use error::Error;
@@ -67,6 +68,7 @@ use crate::progress::Board;
 use crate::ready::Followers;
 use crate::reconcile::work::Work;
 use crate::reconcile::{Limits, Reconciler, State, root_uid};
+use crate::trash::Emptier;
 use crate::uptime::SinceStart;
 
 /// Mode of the internal socket: for the run directory's group, and the peer's user decides.
@@ -212,6 +214,17 @@ pub async fn run(dependencies: Dependencies, shutdown: CancellationToken) -> Res
         starts: Arc::new(Semaphore::new(config.concurrent_starts)),
         state: State::new(capabilities),
     });
+    let given_up = Arc::new(Notify::new());
+    let emptier = Emptier {
+        volumes: engine.clone(),
+        workspaces: Arc::clone(&workspaces),
+        trash: Arc::<dyn kalpana_store::Repository>::clone(&store),
+        clock: Arc::clone(&clock),
+        uptime: Arc::new(SinceStart::new()),
+        metrics: reconciler.metrics.clone(),
+        retention: config.trash_retention.0,
+        given_up: Arc::clone(&given_up),
+    };
     let work = Work::new(Arc::clone(&reconciler), shutdown.clone());
     let waker = {
         let work = work.clone();
@@ -238,9 +251,11 @@ pub async fn run(dependencies: Dependencies, shutdown: CancellationToken) -> Res
     let api = api::router(Api {
         intents: Intents {
             store: workspaces,
+            trash: store,
             feeds,
             clock,
             waker: Arc::new(waker),
+            given_up,
             quota: Quota {
                 workspaces: config.workspaces_per_user,
             },
@@ -253,6 +268,7 @@ pub async fn run(dependencies: Dependencies, shutdown: CancellationToken) -> Res
         kalpana_link::server::serve(listener, api, shutdown.clone()),
         work.sweep(config.reconcile_interval.0, &ready),
         work.listen(),
+        emptier.run(shutdown.clone()),
     );
     let _ = ready.send(false);
     work.ended().await;

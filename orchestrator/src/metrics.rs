@@ -1,12 +1,12 @@
 //! What the orchestrator counts.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use kalpana_domain::lifecycle::Lifecycle;
 use kalpana_protocol::orchestrator::PhaseName;
 use prometheus::{
-    HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
 };
 
 use crate::engine::{Call, EngineError};
@@ -30,6 +30,8 @@ pub(crate) struct Metrics {
     engine_up: IntGauge,
     passes: IntCounterVec,
     orphans: IntCounterVec,
+    volumes: IntGaugeVec,
+    volumes_removed: IntCounter,
 }
 
 impl Metrics {
@@ -77,6 +79,17 @@ impl Metrics {
                 ),
                 &["kind"],
             )?,
+            volumes: IntGaugeVec::new(
+                Opts::new(
+                    "kalpana_orchestrator_volumes",
+                    "Volumes of workspaces: in use, of deleted workspaces, or of none that is known",
+                ),
+                &["kind"],
+            )?,
+            volumes_removed: IntCounter::new(
+                "kalpana_orchestrator_volumes_removed_total",
+                "Volumes of deleted workspaces that were removed for good",
+            )?,
         };
         registry.register(Box::new(metrics.workspaces.clone()))?;
         registry.register(Box::new(metrics.phases.clone()))?;
@@ -84,6 +97,8 @@ impl Metrics {
         registry.register(Box::new(metrics.engine_up.clone()))?;
         registry.register(Box::new(metrics.passes.clone()))?;
         registry.register(Box::new(metrics.orphans.clone()))?;
+        registry.register(Box::new(metrics.volumes.clone()))?;
+        registry.register(Box::new(metrics.volumes_removed.clone()))?;
         // Present from the start, so that a dashboard shows 0 and not nothing.
         metrics.workspaces_by_state(&HashMap::new());
         for phase in PhaseName::ALL {
@@ -91,6 +106,9 @@ impl Metrics {
         }
         for outcome in ["settled", "waiting", "failed"] {
             metrics.passes.with_label_values(&[outcome]);
+        }
+        for kind in ["in_use", "in_trash", "unknown"] {
+            metrics.volumes.with_label_values(&[kind]);
         }
         for kind in ["container", "network"] {
             metrics.orphans.with_label_values(&[kind]);
@@ -131,6 +149,18 @@ impl Metrics {
         self.passes.with_label_values(&[outcome]).inc();
     }
 
+    /// Sets how many volumes there are of each kind.
+    pub(crate) fn volumes(&self, counts: &BTreeMap<&'static str, i64>) {
+        for (kind, count) in counts {
+            self.volumes.with_label_values(&[kind]).set(*count);
+        }
+    }
+
+    /// Counts a volume that was removed.
+    pub(crate) fn volume_removed(&self) {
+        self.volumes_removed.inc();
+    }
+
     /// Counts an orphan that was removed.
     pub(crate) fn orphan(&self, kind: &'static str) {
         self.orphans.with_label_values(&[kind]).inc();
@@ -158,6 +188,8 @@ mod tests {
         kalpana_orchestrator_orphans_removed_total: Containers and networks of ours that belonged to no workspace
         kalpana_orchestrator_reconcile_passes_total: Comparisons of a workspace with what it should be
         kalpana_orchestrator_start_phase_seconds: How long each phase of a start took
+        kalpana_orchestrator_volumes: Volumes of workspaces: in use, of deleted workspaces, or of none that is known
+        kalpana_orchestrator_volumes_removed_total: Volumes of deleted workspaces that were removed for good
         kalpana_orchestrator_workspaces: Workspaces by state
         ");
     }

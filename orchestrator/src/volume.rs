@@ -1,7 +1,7 @@
 //! Where a workspace's files live: two named volumes that outlive every container.
 //!
-//! Nothing in this crate removes a volume. They are labelled when they are made, so that whoever
-//! keeps the trash finds them after the workspace is gone.
+//! They are labelled when they are made, so that [`crate::trash`], which alone removes volumes, finds
+//! them after the workspace is gone.
 
 use std::collections::HashMap;
 

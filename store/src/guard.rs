@@ -27,12 +27,12 @@ use crate::error::{Outage, StoreError, StoreResult};
 use crate::events::EventStream;
 use crate::page::{Page, PageRequest};
 use crate::records::{
-    EndedAccess, EndedSession, Idempotency, NewUser, NewWorkspace, PasswordChange, SealedCopy,
-    SealedMark, SecretHash, Session, Token, UserWithPassword,
+    DeletedWorkspace, EndedAccess, EndedSession, Idempotency, NewUser, NewWorkspace,
+    PasswordChange, SealedCopy, SealedMark, SecretHash, Session, Token, UserWithPassword,
 };
 use crate::repository::{
-    Audit, Events, Health, Repository, SealedCopies, Sessions, Setup, Sharing, Tokens, Users,
-    Workspaces,
+    Audit, Events, Health, Repository, SealedCopies, Sessions, Setup, Sharing, Tokens, Trash,
+    Users, Workspaces,
 };
 use crate::transfer::{Collection, Freeze, Incoming, MoveId, Record, Transfer};
 use breaker::{Admission, Breaker};
@@ -190,6 +190,13 @@ guarded! { Workspaces:
     fn all_workspaces() -> Vec<Workspace>;
     fn update_workspace(workspace: &Workspace, audit: Option<AuditEvent>) -> Workspace;
     fn finish_deletion(workspace: &Workspace, now: Timestamp) -> ();
+}
+
+guarded! { Trash:
+    fn deleted_workspace(id: WorkspaceId) -> Option<DeletedWorkspace>;
+    fn deleted_workspaces_of(owner: UserId, page: PageRequest) -> Page<DeletedWorkspace>;
+    fn restore_workspace(workspace: &Workspace, quota: Quota, audit: AuditEvent) -> Workspace;
+    fn purge_workspace(workspace: &Workspace, audit: AuditEvent) -> ();
 }
 
 guarded! { Sharing:

@@ -39,6 +39,7 @@ mod sharing;
 mod state;
 mod tokens;
 mod transfer;
+mod trash;
 mod users;
 mod workspaces;
 

@@ -4,7 +4,7 @@ use kalpana_domain::Timestamp;
 use kalpana_domain::audit::AuditEvent;
 use kalpana_domain::id::{OrganizationId, SessionId, TokenId, UserId, WorkspaceId};
 use kalpana_domain::user::{EmailAddress, Role, Scope, User};
-use kalpana_domain::workspace::Spec;
+use kalpana_domain::workspace::{Spec, Workspace};
 use serde::Serialize;
 
 /// SHA-256 of a secret that only its holder knows.
@@ -137,6 +137,16 @@ pub struct NewWorkspace {
     pub spec: Spec,
     /// When.
     pub created_at: Timestamp,
+}
+
+/// A workspace that was deleted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeletedWorkspace {
+    /// What it was. [`Desired::Purged`](kalpana_domain::workspace::Desired) when its files were
+    /// given up.
+    pub workspace: Workspace,
+    /// When its deletion was complete.
+    pub deleted_at: Timestamp,
 }
 
 /// Makes a repeated request give the first one's answer.

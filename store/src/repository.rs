@@ -18,8 +18,8 @@ use crate::error::StoreResult;
 use crate::events::EventStream;
 use crate::page::{Page, PageRequest};
 use crate::records::{
-    EndedAccess, EndedSession, Idempotency, NewUser, NewWorkspace, PasswordChange, SealedCopy,
-    SealedMark, SecretHash, Session, Token, UserWithPassword,
+    DeletedWorkspace, EndedAccess, EndedSession, Idempotency, NewUser, NewWorkspace,
+    PasswordChange, SealedCopy, SealedMark, SecretHash, Session, Token, UserWithPassword,
 };
 use crate::transfer::Transfer;
 
@@ -30,6 +30,7 @@ pub trait Repository:
     + Sessions
     + Tokens
     + Workspaces
+    + Trash
     + Sharing
     + SealedCopies
     + Audit
@@ -237,6 +238,41 @@ pub trait Workspaces: Send + Sync {
     /// # Errors
     /// As [`Workspaces::update_workspace`].
     async fn finish_deletion(&self, workspace: &Workspace, now: Timestamp) -> StoreResult<()>;
+}
+
+/// Deleted workspaces, from which nothing but the containers is gone yet. Written by the orchestrator.
+#[async_trait]
+pub trait Trash: Send + Sync {
+    /// Returns a deleted workspace, purged or not.
+    async fn deleted_workspace(&self, id: WorkspaceId) -> StoreResult<Option<DeletedWorkspace>>;
+
+    /// Lists a person's deleted workspaces that are not purged, the last deleted first.
+    async fn deleted_workspaces_of(
+        &self,
+        owner: UserId,
+        page: PageRequest,
+    ) -> StoreResult<Page<DeletedWorkspace>>;
+
+    /// Takes a deletion back, complete or not: writes what [`Workspaces::update_workspace`] writes,
+    /// after counting the owner's other workspaces against `quota` in the same transaction.
+    ///
+    /// # Errors
+    /// `NotFound("workspace")` when there is none or it is purged; `Conflict("version")` when
+    /// somebody wrote it since; `Quota` when the owner has too many.
+    async fn restore_workspace(
+        &self,
+        workspace: &Workspace,
+        quota: Quota,
+        audit: AuditEvent,
+    ) -> StoreResult<Workspace>;
+
+    /// Gives up the files of a deleted workspace: it cannot be restored from then on. Writes
+    /// `updated_at`.
+    ///
+    /// # Errors
+    /// `NotFound("workspace")` when none of that id is deleted, or it is purged; `Conflict("version")`
+    /// when somebody wrote it since.
+    async fn purge_workspace(&self, workspace: &Workspace, audit: AuditEvent) -> StoreResult<()>;
 }
 
 /// How ports are shared. Written by web; with a workspace its ports go, which the orchestrator writes.

@@ -22,6 +22,7 @@ mod sharing;
 mod state;
 mod tokens;
 mod transfer;
+mod trash;
 mod users;
 mod workspaces;
 

@@ -12,4 +12,5 @@ mod operations;
 mod outage;
 mod password;
 mod restart;
+mod trash;
 mod upgrade;

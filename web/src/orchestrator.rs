@@ -50,6 +50,10 @@ pub(crate) enum Wanted {
     Stop,
     /// That it goes.
     Delete,
+    /// That it comes back.
+    Restore,
+    /// That its files go.
+    Purge,
 }
 
 impl Wanted {
@@ -58,6 +62,8 @@ impl Wanted {
             Self::Start => "start",
             Self::Stop => "stop",
             Self::Delete => "delete",
+            Self::Restore => "restore",
+            Self::Purge => "purge",
         }
     }
 }

@@ -8,7 +8,7 @@
 //! | `/api/sessions` | a session |
 //! | `/api/password` | a session and the current password |
 //! | `/api/tokens` | a session |
-//! | `/api/workspaces`, `/api/events` | a credential with the scope |
+//! | `/api/workspaces`, `/api/deleted-workspaces`, `/api/events` | a credential with the scope |
 //! | `/api/workspaces/{id}…` | `WorkspaceFor<…>`: the access rule, and the scope |
 //! | `/api/workspaces/{id}/sharing`, `…/ports/…` | `WorkspaceFor<…>`: the owner, and the scope |
 //! | `/api/share-links/redeem` | a link's secret |
@@ -38,8 +38,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::api::{
-    access_requests, admin, certificates, health, logs, password, session, sessions, setup,
-    share_links, sharing, site, tokens, workspaces,
+    access_requests, admin, certificates, deleted_workspaces, health, logs, password, session,
+    sessions, setup, share_links, sharing, site, tokens, workspaces,
 };
 use crate::error::{ApiError, Problem, render};
 use crate::request::RequestContext;
@@ -85,6 +85,9 @@ fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(workspaces::show, workspaces::delete))
         .routes(routes!(workspaces::start))
         .routes(routes!(workspaces::stop))
+        .routes(routes!(deleted_workspaces::list))
+        .routes(routes!(deleted_workspaces::restore))
+        .routes(routes!(deleted_workspaces::purge))
         .routes(routes!(logs::logs))
         .routes(routes!(sharing::show))
         .routes(routes!(sharing::put, sharing::delete))

@@ -73,6 +73,8 @@ pub struct Dependencies {
     pub auth: Auth,
     /// What workspaces may reach unless asked otherwise (`orchestrator.egress`).
     pub egress_default: Egress,
+    /// How long a deleted workspace can be restored (`orchestrator.trash_retention`).
+    pub trash_retention: Duration,
     /// How long a workspace session lasts (`gateway.session_lifetime`): so long an ended control
     /// session is remembered.
     pub workspace_session_lifetime: Duration,
@@ -215,6 +217,7 @@ async fn assemble(
         config,
         auth,
         egress_default,
+        trash_retention,
         workspace_session_lifetime,
         peers,
         store,
@@ -255,6 +258,7 @@ async fn assemble(
         site,
         config,
         egress_default,
+        trash_retention,
         store,
         tickets,
         sharing: Sharing::new(maximum, &shared, sessions.clone()),

@@ -3,6 +3,7 @@
 use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use bytes::Bytes;
 use kalpana_auth::Accounts;
@@ -34,6 +35,8 @@ pub(crate) struct Parts {
     pub(crate) config: Web,
     /// What workspaces may reach unless asked otherwise.
     pub(crate) egress_default: Egress,
+    /// How long a deleted workspace can be restored.
+    pub(crate) trash_retention: Duration,
     /// What is remembered.
     pub(crate) store: Store,
     /// Whether it answered when it was last asked, seconds ago.

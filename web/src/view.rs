@@ -3,6 +3,7 @@
 
 mod account;
 pub(crate) mod certificates;
+mod deleted;
 mod sharing;
 mod site;
 mod workspace;
@@ -11,6 +12,7 @@ pub(crate) use account::{
     CreatedToken, PlaceView, RoleName, ScopeName, SessionView, SignedInView, TokenView, UserView,
     UsersPage,
 };
+pub(crate) use deleted::{DeletedWorkspaceView, DeletedWorkspacesPage};
 pub(crate) use sharing::{
     AccessRequestView, CreatedLink, LevelName, LinkTarget, People, PersonView, PortShareView,
     ShareLinkView, SharingView,

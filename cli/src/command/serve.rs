@@ -178,6 +178,7 @@ impl Started {
             config: self.config.web,
             auth: self.config.auth,
             egress_default: self.config.orchestrator.egress.parse()?,
+            trash_retention: self.config.orchestrator.trash_retention.0,
             workspace_session_lifetime: self.config.gateway.session_lifetime.0,
             store,
             registry: self.registry,

@@ -1,6 +1,8 @@
-//! `kalpana workspace`: create, list, show, start, stop, delete, logs, url, share, unshare, link.
+//! `kalpana workspace`: create, list, show, start, stop, delete, deleted, restore, purge, logs, url,
+//! share, unshare, link.
 
 mod sharing;
+mod trash;
 mod view;
 
 use std::time::Duration;
@@ -31,9 +33,15 @@ pub(crate) enum Command {
     Start(Change),
     /// Stop a workspace and wait until it has stopped; its files stay
     Stop(Change),
-    /// Delete a workspace and wait until it is gone; its volumes stay on the server
+    /// Delete a workspace and wait until it is gone; it can be restored for a while
     #[command(visible_alias = "rm")]
     Delete(Delete),
+    /// List your deleted workspaces, and until when each can be restored
+    Deleted(trash::Deleted),
+    /// Restore a deleted workspace, or one that is being deleted; it is stopped then
+    Restore(trash::Restore),
+    /// Remove the files of a deleted workspace at once, for good
+    Purge(trash::Purge),
     /// Print a workspace's log
     Logs(Logs),
     /// Print the address of a workspace's editor, or of one of its ports
@@ -131,6 +139,9 @@ impl Command {
             Self::Start(change) => change.run("start", "running").await,
             Self::Stop(change) => change.run("stop", "stopped").await,
             Self::Delete(delete) => delete.run().await,
+            Self::Deleted(deleted) => deleted.run().await,
+            Self::Restore(restore) => restore.run().await,
+            Self::Purge(purge) => purge.run().await,
             Self::Logs(logs) => logs.run().await,
             Self::Url(address) => address.run().await,
             Self::Share(share) => share.run().await,
@@ -250,7 +261,11 @@ impl Delete {
         let one = &self.change.one;
         let (api, workspace) = one.find().await?;
         if !self.yes {
-            confirm(&workspace)?;
+            let question = format!(
+                "Delete {} ({})? It can be restored for a while, by default 30 days.",
+                workspace.name, workspace.id
+            );
+            confirmed(&question, "nothing was deleted")?;
         }
         let path = format!("/api/workspaces/{}", workspace.id);
         let deleting: Workspace = api.call(Method::DELETE, &path, None::<&()>).await?;
@@ -264,7 +279,11 @@ impl Delete {
             } else {
                 "deleted"
             };
-            format!("{word} {} ({})", deleting.name, deleting.id)
+            let id = &deleting.id;
+            format!(
+                "{word} {} ({id}); `kalpana workspace restore {id}` brings it back",
+                deleting.name
+            )
         })
     }
 }
@@ -280,24 +299,22 @@ async fn until_gone(api: &Api, path: &str) -> anyhow::Result<()> {
     }
 }
 
-/// Asks before something is deleted.
-fn confirm(workspace: &Workspace) -> anyhow::Result<()> {
+/// Asks before something is deleted. `otherwise` says what a refusal means.
+///
+/// # Errors
+/// When the answer is not yes, or nobody is there to give one.
+fn confirmed(question: &str, otherwise: &'static str) -> anyhow::Result<()> {
     use std::io::{BufRead, IsTerminal, Write};
     if !std::io::stdin().is_terminal() {
         bail!("nobody is there to confirm the deletion\nhint: pass --yes");
     }
-    write!(
-        std::io::stderr().lock(),
-        "Delete {} ({})? Its container is removed; its volumes stay on the server. [y/N] ",
-        workspace.name,
-        workspace.id
-    )?;
+    write!(std::io::stderr().lock(), "{question} [y/N] ")?;
     let mut answer = String::new();
     std::io::stdin().lock().read_line(&mut answer)?;
     if matches!(answer.trim(), "y" | "Y" | "yes") {
         Ok(())
     } else {
-        bail!("nothing was deleted")
+        bail!(otherwise)
     }
 }
 

@@ -23,6 +23,8 @@ pub struct Orchestrator {
     pub egress: String,
     /// Workspaces one person may have. Default: 10.
     pub workspaces_per_user: u32,
+    /// How long a deleted workspace can be restored; then its volumes are removed. Default: 30d.
+    pub trash_retention: Span,
     /// How long a start may take without a sign of progress. Default: 120s.
     pub start_timeout: Span,
     /// How long a first clone may take in all. Default: 30m.
@@ -47,6 +49,7 @@ impl Default for Orchestrator {
             subnet_pool: "10.213.0.0/16".to_owned(),
             egress: "open".to_owned(),
             workspaces_per_user: 10,
+            trash_retention: Span::seconds(30 * 86_400),
             start_timeout: Span::seconds(120),
             clone_timeout: Span::seconds(30 * 60),
             stop_timeout: Span::seconds(20),
@@ -93,6 +96,7 @@ impl Orchestrator {
             "must be from 1 to 64",
         );
         for (field, span) in [
+            ("trash_retention", self.trash_retention),
             ("start_timeout", self.start_timeout),
             ("clone_timeout", self.clone_timeout),
             ("stop_timeout", self.stop_timeout),

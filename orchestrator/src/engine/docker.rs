@@ -1,5 +1,7 @@
 //! The Docker engine, over its Unix socket.
 
+mod volumes;
+
 use std::collections::HashMap;
 use std::future::Future;
 use std::path::PathBuf;

@@ -20,6 +20,7 @@ use super::{
 use crate::container::{ContainerDefinition, validate};
 use crate::labels;
 use crate::network::NetworkDefinition;
+use crate::trash::{VolumeSeen, Volumes};
 use crate::volume::VolumeDefinition;
 
 /// What becomes of one call.
@@ -389,5 +390,43 @@ impl Engine for FakeEngine {
 
     fn events(&self) -> BoxStream<'static, EngineResult<EngineEvent>> {
         stream::pending().boxed()
+    }
+}
+
+/// Returns whose a volume is, by its name.
+pub(crate) fn workspace_of(volume: &str) -> WorkspaceId {
+    let id = volume.split('-').nth(1).unwrap();
+    WorkspaceId::parse(id).unwrap()
+}
+
+#[async_trait]
+impl Volumes for FakeEngine {
+    async fn volumes(&self) -> EngineResult<Vec<VolumeSeen>> {
+        self.ask(Call::ListVolumes, |world| {
+            let seen = world.volumes.iter().map(|name| VolumeSeen {
+                name: name.clone(),
+                workspace: workspace_of(name),
+            });
+            Ok(seen.collect())
+        })
+    }
+
+    async fn remove_volume(&self, name: &str) -> EngineResult<()> {
+        self.ask(Call::RemoveVolume, |world| {
+            let owner = workspace_of(name);
+            let is_used = world
+                .containers
+                .values()
+                .any(|container| container.definition.workspace == owner);
+            if is_used {
+                let message = "volume is in use".to_owned();
+                return Err(EngineError::Conflict {
+                    call: Call::RemoveVolume,
+                    message,
+                });
+            }
+            world.volumes.remove(name);
+            Ok(())
+        })
     }
 }

@@ -60,6 +60,8 @@ pub(crate) async fn fixture() -> Fixture {
     Fixture {
         intents: Intents {
             store: workspaces,
+            trash: Arc::<dyn kalpana_store::Repository>::clone(&store),
+            given_up: Arc::default(),
             feeds,
             clock: Arc::new(SystemClock),
             waker: Arc::new(move |id| {
@@ -296,4 +298,104 @@ async fn an_intent_wins_against_somebody_who_keeps_writing() {
         changed.unwrap().lifecycle,
         Lifecycle::Stopping { .. }
     ));
+}
+
+#[tokio::test]
+async fn a_deletion_is_taken_back_while_it_is_under_way_and_afterwards() {
+    let Fixture {
+        intents,
+        store,
+        request,
+        woken,
+    } = fixture().await;
+    let row = intents.create(&request, None).await.unwrap();
+    let id = row.id.as_str();
+    let restore = || intents.restore(id, &request.asker, Some("r-1"));
+    let refused = restore().await.unwrap_err();
+    assert!(matches!(refused, IntentError::Transition(_)), "{refused:?}");
+    let delete = || intents.change(id, Change::Delete, &request.asker, None);
+
+    delete().await.unwrap();
+    let back = restore().await.unwrap();
+    assert_eq!(back.desired, Desired::Stopped);
+    assert!(matches!(back.lifecycle, Lifecycle::Stopping { .. }));
+    assert_eq!(woken.lock().unwrap().last(), Some(&row.id));
+
+    let deleting = delete().await.unwrap();
+    store
+        .finish_deletion(&deleting, deleting.updated_at)
+        .await
+        .unwrap();
+    intents.feeds.removed(&deleting);
+    let back = restore().await.unwrap();
+    assert_eq!(
+        (back.desired, back.generation),
+        (Desired::Stopped, row.generation)
+    );
+    assert_eq!(back.lifecycle, Lifecycle::Stopped);
+    let route = intents.feeds.published(row.id).expect("told again");
+    assert_eq!(route.target, kalpana_protocol::routes::Target::Stopped);
+    let events = store
+        .audit_events(PageRequest::first())
+        .await
+        .unwrap()
+        .items;
+    let event = &events[0];
+    assert_eq!(event.action, AuditAction::WorkspaceRestore);
+    assert_eq!(event.request_id.as_deref(), Some("r-1"));
+    let started = intents
+        .change(id, Change::Start, &request.asker, None)
+        .await;
+    assert_eq!(started.unwrap().generation, row.generation.next());
+}
+
+#[tokio::test]
+async fn a_deletion_is_not_taken_back_beyond_the_quota_and_stays_possible() {
+    let Fixture {
+        intents,
+        store,
+        request,
+        ..
+    } = fixture().await;
+    let first = intents.create(&request, None).await.unwrap();
+    let id = first.id.as_str();
+    let deleting = intents
+        .change(id, Change::Delete, &request.asker, None)
+        .await;
+    let deleting = deleting.unwrap();
+    for _ in 0..3 {
+        intents.create(&request, None).await.unwrap();
+    }
+    for is_complete in [false, true] {
+        if is_complete {
+            let finished = store.finish_deletion(&deleting, deleting.updated_at).await;
+            finished.unwrap();
+        }
+        let refused = intents.restore(id, &request.asker, None).await.unwrap_err();
+        assert!(matches!(refused, IntentError::Quota(_)), "{refused:?}");
+    }
+    let of_ada = store.deleted_workspaces_of(first.owner, PageRequest::first());
+    assert_eq!(of_ada.await.unwrap().items.len(), 1);
+}
+
+#[tokio::test]
+async fn only_what_is_deleted_is_given_up() {
+    let Fixture {
+        intents, request, ..
+    } = fixture().await;
+    let row = intents.create(&request, None).await.unwrap();
+    for id in [row.id.as_str(), "zzzzzzzzzz01", "", "../../etc"] {
+        let refused = intents.purge(id, &request.asker, None).await.unwrap_err();
+        assert!(
+            matches!(refused, IntentError::NotFound { .. }),
+            "{refused:?}"
+        );
+    }
+    let deleting = intents.change(row.id.as_str(), Change::Delete, &request.asker, None);
+    deleting.await.unwrap();
+    let refused = intents.purge(row.id.as_str(), &request.asker, None).await;
+    assert!(
+        matches!(refused, Err(IntentError::NotFound { .. })),
+        "{refused:?}"
+    );
 }

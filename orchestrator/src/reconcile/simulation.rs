@@ -2,19 +2,17 @@
 //! replies, and the process dies between any two effects. Whatever happens, once the weather
 //! clears everything converges, and at no moment was a promise broken.
 
+mod store;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use async_trait::async_trait;
-use kalpana_domain::audit::AuditEvent;
 use kalpana_domain::clock::ManualClock;
 use kalpana_domain::id::{Generation, OrganizationId, UserId};
 use kalpana_domain::quota::Quota;
 use kalpana_domain::workspace::Desired;
 use kalpana_protocol::orchestrator::{Asker, CreateWorkspace};
 use kalpana_protocol::routes::Target;
-use kalpana_store::records::{Idempotency, NewWorkspace};
-use kalpana_store::{Outage, Page, PageRequest, StoreResult};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
@@ -22,121 +20,12 @@ use super::*;
 use crate::engine::Death;
 use crate::engine::fake::{Calm, FakeEngine, Fate, Sky, Weather};
 use crate::intent::{Change, IntentError, Intents};
+use crate::trash::{Emptier, Looked};
 use crate::uptime::ManualUptime;
+use store::FakeStore;
 
 /// Lives that are simulated. Each is a few dozen intents and a few hundred calls.
 const SEEDS: u64 = 2000;
-
-/// Rows in memory, behind the same bad weather as the engine.
-#[derive(Debug, Clone)]
-struct FakeStore {
-    rows: Arc<Mutex<BTreeMap<WorkspaceId, Workspace>>>,
-    audit: Arc<Mutex<Vec<AuditEvent>>>,
-    sky: Sky,
-}
-
-impl FakeStore {
-    fn ask<T>(
-        &self,
-        effect: impl FnOnce(&mut BTreeMap<WorkspaceId, Workspace>) -> StoreResult<T>,
-    ) -> StoreResult<T> {
-        let result = self.sky.under(|| effect(&mut self.rows.lock().unwrap()));
-        let away = || StoreError::Unavailable {
-            outage: Outage::Refused,
-            reason: "bad weather".into(),
-            source: None,
-        };
-        result.unwrap_or_else(|| Err(away()))
-    }
-}
-
-#[async_trait]
-impl Workspaces for FakeStore {
-    async fn create_workspace(
-        &self,
-        new: NewWorkspace,
-        quota: Quota,
-        _idempotency: Option<Idempotency>,
-        audit: AuditEvent,
-    ) -> StoreResult<Workspace> {
-        self.ask(|rows| {
-            let held = rows
-                .values()
-                .filter(|row| row.owner == new.owner && Quota::counts(row));
-            quota.admit(u32::try_from(held.count()).unwrap())?;
-            let row = Workspace {
-                id: new.id,
-                organization: new.organization,
-                owner: new.owner,
-                spec: new.spec,
-                desired: Desired::Running,
-                lifecycle: Lifecycle::Starting {
-                    since: new.created_at,
-                },
-                generation: Generation(1),
-                version: 1,
-                created_at: new.created_at,
-                updated_at: new.created_at,
-            };
-            rows.insert(row.id, row.clone());
-            self.audit.lock().unwrap().push(audit);
-            Ok(row)
-        })
-    }
-
-    async fn workspace(&self, id: WorkspaceId) -> StoreResult<Option<Workspace>> {
-        self.ask(|rows| Ok(rows.get(&id).cloned()))
-    }
-
-    async fn workspaces_of(&self, _: UserId, _: PageRequest) -> StoreResult<Page<Workspace>> {
-        unreachable!("the orchestrator lists everything or nothing")
-    }
-
-    async fn workspaces_in(
-        &self,
-        _: OrganizationId,
-        _: PageRequest,
-    ) -> StoreResult<Page<Workspace>> {
-        unreachable!("the orchestrator lists everything or nothing")
-    }
-
-    async fn all_workspaces(&self) -> StoreResult<Vec<Workspace>> {
-        self.ask(|rows| Ok(rows.values().cloned().collect()))
-    }
-
-    async fn update_workspace(
-        &self,
-        workspace: &Workspace,
-        audit: Option<AuditEvent>,
-    ) -> StoreResult<Workspace> {
-        self.ask(|rows| {
-            let stored = rows.get_mut(&workspace.id);
-            let stored = stored.ok_or(StoreError::NotFound { what: "workspace" })?;
-            if stored.version != workspace.version {
-                return Err(StoreError::Conflict { what: "version" });
-            }
-            *stored = Workspace {
-                version: workspace.version + 1,
-                ..workspace.clone()
-            };
-            self.audit.lock().unwrap().extend(audit);
-            Ok(stored.clone())
-        })
-    }
-
-    async fn finish_deletion(&self, workspace: &Workspace, _now: Timestamp) -> StoreResult<()> {
-        self.ask(|rows| match rows.get(&workspace.id) {
-            None => Err(StoreError::NotFound { what: "workspace" }),
-            Some(stored) if stored.version != workspace.version => {
-                Err(StoreError::Conflict { what: "version" })
-            }
-            Some(_) => {
-                rows.remove(&workspace.id);
-                Ok(())
-            }
-        })
-    }
-}
 
 /// What the containers of this world will do, decided when they are first asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -247,9 +136,13 @@ struct Life {
     directory: Arc<tempfile::TempDir>,
     reconciler: Reconciler,
     volumes: BTreeSet<String>,
+    looked: Looked,
     intents_taken: usize,
     crashes: u64,
 }
+
+/// How long deleted workspaces are kept in these lives.
+const RETENTION: Duration = Duration::from_secs(300);
 
 fn limits() -> Limits {
     Limits {
@@ -272,6 +165,7 @@ impl Life {
         engine.world.lock().unwrap().now = epoch();
         let store = FakeStore {
             rows: Arc::default(),
+            trash: Arc::default(),
             audit: Arc::default(),
             sky: sky.clone(),
         };
@@ -297,6 +191,7 @@ impl Life {
             directory,
             reconciler,
             volumes: BTreeSet::new(),
+            looked: Looked::default(),
             intents_taken: 0,
             crashes: 0,
         }
@@ -306,6 +201,7 @@ impl Life {
     fn restart_if_dead(&mut self) {
         if self.sky.take_crash() {
             self.crashes += 1;
+            self.looked = Looked::default();
             self.reconciler = process(
                 &self.engine,
                 &self.store,
@@ -345,12 +241,55 @@ impl Life {
     fn intents(&self) -> Intents {
         Intents {
             store: Arc::new(self.store.clone()),
+            trash: Arc::new(self.store.clone()),
             feeds: self.reconciler.feeds.clone(),
             clock: self.clock.clone(),
             waker: Arc::new(|_| {}),
+            given_up: Arc::default(),
             quota: Quota { workspaces: 4 },
             egress: kalpana_domain::workspace::Egress::Open,
         }
+    }
+
+    /// Looks through the trash.
+    async fn look_through_trash(&mut self) {
+        let emptier = Emptier {
+            volumes: Arc::new(self.engine.clone()),
+            workspaces: Arc::new(self.store.clone()),
+            trash: Arc::new(self.store.clone()),
+            clock: self.clock.clone(),
+            uptime: self.uptime.clone(),
+            metrics: self.reconciler.metrics.clone(),
+            retention: RETENTION,
+            given_up: Arc::default(),
+        };
+        let _ = emptier.look(&mut self.looked).await;
+        self.restart_if_dead();
+    }
+
+    /// Asks for a deleted workspace, or one whose deletion is under way, back or gone for good.
+    async fn ask_of_trash(&mut self) {
+        let intents = self.intents();
+        let mut ids: Vec<_> = self.store.trash.lock().unwrap().keys().copied().collect();
+        ids.extend(self.deleting());
+        if ids.is_empty() {
+            return;
+        }
+        let id = ids[self.rng.random_range(0..ids.len())];
+        let answer = match self.rng.random_bool(0.8) {
+            true => intents.restore(id.as_str(), &asker(), None).await,
+            false => intents.purge(id.as_str(), &asker(), None).await,
+        };
+        match answer {
+            Ok(_) => self.intents_taken += 1,
+            Err(
+                IntentError::Quota(_)
+                | IntentError::NotFound { .. }
+                | IntentError::Store(StoreError::Unavailable { .. }),
+            ) => {}
+            Err(other) => panic!("an unexpected refusal: {other:?}"),
+        }
+        self.restart_if_dead();
     }
 
     async fn ask_for_something(&mut self) {
@@ -407,11 +346,16 @@ impl Life {
             running.values().all(|count| *count == 1),
             "seed {seed}: I1 {running:?}"
         );
-        // I2
-        assert!(
-            self.volumes.is_subset(&world.volumes),
-            "seed {seed}: I2, a volume is gone"
-        );
+        // I2: only what was given up is gone.
+        let trash = self.store.trash.lock().unwrap();
+        for name in self.volumes.difference(&world.volumes) {
+            let owner = crate::engine::fake::workspace_of(name);
+            let is_given_up = trash
+                .get(&owner)
+                .is_some_and(|deleted| deleted.workspace.desired == Desired::Purged);
+            assert!(is_given_up, "seed {seed}: I2, the volume {name} is gone");
+        }
+        drop(trash);
         self.volumes.clone_from(&world.volumes);
         let subnets: Vec<_> = world
             .networks
@@ -487,6 +431,18 @@ impl Life {
             .map(|c| c.definition.workspace)
             .collect();
         assert_eq!(networks, running, "seed {seed}: networks at rest");
+        // What was given up is gone, and everything else is there.
+        let trash = self.store.trash.lock().unwrap();
+        for name in &world.volumes {
+            let owner = crate::engine::fake::workspace_of(name);
+            let is_given_up = trash
+                .get(&owner)
+                .is_some_and(|deleted| deleted.workspace.desired == Desired::Purged);
+            assert!(
+                !is_given_up,
+                "seed {seed}: {name} was given up and is there"
+            );
+        }
         let audited = self.store.audit.lock().unwrap().len();
         assert!(
             audited >= self.intents_taken,
@@ -576,6 +532,12 @@ async fn live(seed: u64, directory: Arc<tempfile::TempDir>) -> (usize, u64) {
         if life.rng.random_bool(0.3) {
             life.ask_for_something().await;
         }
+        if life.rng.random_bool(0.2) {
+            life.ask_of_trash().await;
+        }
+        if life.rng.random_bool(0.2) {
+            life.look_through_trash().await;
+        }
         let ids = life.ids();
         if !ids.is_empty() {
             let id = ids[life.rng.random_range(0..ids.len())];
@@ -607,6 +569,8 @@ async fn live(seed: u64, directory: Arc<tempfile::TempDir>) -> (usize, u64) {
             all_settled &= life.reconciler.pass(id).await == Outcome::Settled;
             life.check(seed);
         }
+        life.look_through_trash().await;
+        life.check(seed);
         life.advance(Duration::from_secs(60));
         if all_settled && round > 8 {
             break;

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::failure::{code, code_of};
 use super::indexes::Problem;
 use super::settings::{self, refuse};
-use super::{MongoStore, audit, gate, indexes, name, state, users};
+use super::{MongoStore, audit, gate, indexes, name, state, trash, users};
 use crate::error::{StoreError, StoreResult};
 use crate::guard::Metrics;
 use crate::open::{HALF_FILLED, OpenMode};
@@ -69,6 +69,9 @@ async fn require_replica_set(store: &MongoStore) -> StoreResult<()> {
     Err(refuse(&store.location, reason, None))
 }
 
+/// The schema that brought the trash.
+const TRASH_SINCE: i32 = 4;
+
 /// Makes what is missing. Several processes may do this at once.
 async fn prepare(store: &MongoStore) -> StoreResult<()> {
     let collections = store.database.list_collection_names().await?;
@@ -81,7 +84,11 @@ async fn prepare(store: &MongoStore) -> StoreResult<()> {
         // Half made counts as fresh: only our names, and no schema document yet.
         None if is_fresh || indexes::are_ours(&collections) => {}
         None => return Ok(()),
-        Some(schema) if schema.is_ours && schema.version <= state::VERSION => {}
+        Some(schema) if schema.is_ours && schema.version <= state::VERSION => {
+            if schema.version < TRASH_SINCE {
+                trash::begin(store).await?;
+            }
+        }
         Some(_) => return Ok(()),
     }
     indexes::create(store).await?;

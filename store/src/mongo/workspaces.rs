@@ -32,7 +32,7 @@ fn read_living(document: Document) -> StoreResult<Workspace> {
 
 /// Makes transactions about one person's number of workspaces run one after the other: each
 /// writes this document.
-async fn lock_owner(attempt: &mut Attempt<'_>, owner: UserId) -> Result<(), Failure> {
+pub(super) async fn lock_owner(attempt: &mut Attempt<'_>, owner: UserId) -> Result<(), Failure> {
     attempt
         .collection(name::LOCKS)
         .update_one(
@@ -98,14 +98,23 @@ async fn remember(
     Ok(())
 }
 
-async fn held_by(attempt: &mut Attempt<'_>, owner: UserId) -> Result<u32, Failure> {
+/// Counts the workspaces that somebody holds, besides one.
+pub(super) async fn held_by(
+    attempt: &mut Attempt<'_>,
+    owner: UserId,
+    besides: Option<WorkspaceId>,
+) -> Result<u32, Failure> {
+    let mut held = doc! {
+        "userId": owner.to_string(),
+        "deletedAt": null,
+        "desired": { "$ne": Desired::Deleted.as_str() },
+    };
+    if let Some(besides) = besides {
+        held.insert("_id", doc! { "$ne": besides.as_str() });
+    }
     let held = attempt
         .collection(name::WORKSPACES)
-        .count_documents(doc! {
-            "userId": owner.to_string(),
-            "deletedAt": null,
-            "desired": { "$ne": Desired::Deleted.as_str() },
-        })
+        .count_documents(held)
         .session(&mut *attempt.session)
         .await?;
     Ok(u32::try_from(held).unwrap_or(u32::MAX))
@@ -161,7 +170,7 @@ async fn create(
     {
         return Ok(made);
     }
-    let held = held_by(attempt, new.owner).await?;
+    let held = held_by(attempt, new.owner, None).await?;
     quota.admit(held).map_err(StoreError::from)?;
     users::require(attempt, new.owner).await?;
     let made = insert(attempt, new).await?;
@@ -179,31 +188,53 @@ async fn change(
     version: u64,
     fields: Document,
 ) -> Result<Workspace, Failure> {
+    change_where(attempt, (id, version), doc! { "deletedAt": null }, fields).await
+}
+
+/// Changes the workspace `id` that meets `condition`, if it still has `version`.
+pub(super) async fn change_where(
+    attempt: &mut Attempt<'_>,
+    (id, version): (WorkspaceId, u64),
+    condition: Document,
+    fields: Document,
+) -> Result<Workspace, Failure> {
     let workspaces = attempt.collection(name::WORKSPACES);
+    let mut meant = condition;
+    meant.insert("_id", id.as_str());
+    let mut seen = meant.clone();
+    seen.insert("version", number(version, "version")?);
     let changed = workspaces
-        .find_one_and_update(
-            doc! {
-                "_id": id.as_str(),
-                "version": number(version, "version")?,
-                "deletedAt": null,
-            },
-            doc! { "$set": fields, "$inc": { "version": 1_i64 } },
-        )
+        .find_one_and_update(seen, doc! { "$set": fields, "$inc": { "version": 1_i64 } })
         .return_document(ReturnDocument::After)
         .session(&mut *attempt.session)
         .await?;
     if let Some(changed) = changed {
         return Ok(read_living(changed)?);
     }
-    let living = workspaces
-        .find_one(doc! { "_id": id.as_str(), "deletedAt": null })
+    let found = workspaces
+        .find_one(meant)
         .session(&mut *attempt.session)
         .await?;
-    Err(match living {
+    Err(match found {
         Some(_) => StoreError::Conflict { what: "version" },
         None => StoreError::NotFound { what: "workspace" },
     }
     .into())
+}
+
+/// Returns the fields that a change of a workspace writes.
+pub(super) fn written_fields(workspace: &Workspace) -> StoreResult<Document> {
+    let record = WorkspaceRecord {
+        workspace: workspace.clone(),
+        deleted_at: None,
+    };
+    let mut whole = document::write(&WorkspaceDocument::try_from(&record)?)?;
+    Ok(
+        ["desired", "lifecycle", "status", "generation", "updatedAt"]
+            .into_iter()
+            .filter_map(|field| Some((field.to_owned(), whole.remove(field)?)))
+            .collect(),
+    )
 }
 
 impl MongoStore {
@@ -303,15 +334,7 @@ impl Workspaces for MongoStore {
         let context = (workspace.clone(), entry);
         self.transact(context, |attempt, (workspace, entry)| {
             async move {
-                let record = WorkspaceRecord {
-                    workspace: workspace.clone(),
-                    deleted_at: None,
-                };
-                let mut whole = document::write(&WorkspaceDocument::try_from(&record)?)?;
-                let fields = ["desired", "lifecycle", "status", "generation", "updatedAt"]
-                    .into_iter()
-                    .filter_map(|field| Some((field.to_owned(), whole.remove(field)?)))
-                    .collect();
+                let fields = written_fields(workspace)?;
                 let changed = change(attempt, workspace.id, workspace.version, fields).await?;
                 if let Some(entry) = entry {
                     audit::append(attempt, entry).await?;

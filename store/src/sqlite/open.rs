@@ -32,6 +32,7 @@ const MIGRATION_LIST: &[M<'_>] = &[
     M::up(include_str!(
         "../../migrations/sqlite/0004_sealed_copies.sql"
     )),
+    M::up(include_str!("../../migrations/sqlite/0005_trash.sql")),
 ];
 const MIGRATIONS: Migrations<'_> = Migrations::from_slice(MIGRATION_LIST);
 

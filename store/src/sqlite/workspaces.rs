@@ -10,8 +10,8 @@ use kalpana_domain::workspace::{Desired, Spec, Workspace};
 use rusqlite::{Connection, Row};
 
 use super::row::{
-    all, change, converted, count, exists, json, one, optional_converted, parsed, plain,
-    secret_hash, timestamp, to_column, to_json,
+    all, change, converted, count, exists, json, one, optional_converted, optional_timestamp,
+    parsed, plain, secret_hash, timestamp, to_column, to_json,
 };
 use super::{SqliteStore, audit, sharing, users};
 use crate::error::{StoreError, StoreResult};
@@ -32,7 +32,10 @@ pub(super) fn read(row: &Row<'_>) -> StoreResult<Workspace> {
             size: parsed(row, "size")?,
             egress: parsed(row, "egress")?,
         },
-        desired: parsed(row, "desired")?,
+        desired: match optional_timestamp(row, "purged_at")? {
+            Some(_) => Desired::Purged,
+            None => parsed(row, "desired")?,
+        },
         lifecycle: json(row, "lifecycle")?,
         generation: Generation(count(row, "generation")?),
         version: count(row, "version")?,
@@ -42,7 +45,7 @@ pub(super) fn read(row: &Row<'_>) -> StoreResult<Workspace> {
 }
 
 /// Returns a workspace whether or not it is a tombstone.
-fn by_id(connection: &Connection, id: &str) -> StoreResult<Option<Workspace>> {
+pub(super) fn by_id(connection: &Connection, id: &str) -> StoreResult<Option<Workspace>> {
     one(
         connection,
         "SELECT * FROM workspaces WHERE id = ?1",
@@ -106,12 +109,17 @@ fn remember(
     Ok(())
 }
 
-fn held_by(connection: &Connection, owner: &str) -> StoreResult<u32> {
+/// Counts the workspaces that somebody holds, besides one.
+pub(super) fn held_by(
+    connection: &Connection,
+    owner: &str,
+    besides: Option<&str>,
+) -> StoreResult<u32> {
     let held = one(
         connection,
         "SELECT count(*) AS held FROM workspaces
-         WHERE owner_id = ?1 AND deleted_at IS NULL AND desired <> ?2",
-        (owner, Desired::Deleted.as_str()),
+         WHERE owner_id = ?1 AND deleted_at IS NULL AND desired <> ?2 AND id IS NOT ?3",
+        (owner, Desired::Deleted.as_str(), besides),
         |row| count(row, "held"),
     )?;
     Ok(u32::try_from(held.unwrap_or(0)).unwrap_or(u32::MAX))
@@ -165,17 +173,22 @@ fn insert(connection: &Connection, new: &NewWorkspace) -> StoreResult<()> {
 pub(super) fn replace(connection: &Connection, record: &WorkspaceRecord) -> StoreResult<usize> {
     let workspace = &record.workspace;
     let spec = &workspace.spec;
+    let (desired, purged_at) = match workspace.desired {
+        Desired::Purged => (Desired::Deleted, Some(workspace.updated_at)),
+        desired => (desired, None),
+    };
     change(
         connection,
         "INSERT INTO workspaces (id, organization_id, owner_id, name, repository, branch, size,
                                  egress, desired, lifecycle, generation, version, created_at,
-                                 updated_at, deleted_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)
+                                 updated_at, deleted_at, purged_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
          ON CONFLICT (id) DO UPDATE
          SET desired = excluded.desired, lifecycle = excluded.lifecycle,
              generation = excluded.generation, version = excluded.version,
-             updated_at = excluded.updated_at, deleted_at = excluded.deleted_at",
-        (
+             updated_at = excluded.updated_at, deleted_at = excluded.deleted_at,
+             purged_at = excluded.purged_at",
+        rusqlite::params![
             workspace.id.as_str(),
             workspace.organization.to_string(),
             workspace.owner.to_string(),
@@ -186,14 +199,15 @@ pub(super) fn replace(connection: &Connection, record: &WorkspaceRecord) -> Stor
             spec.branch.as_ref().map(|branch| branch.as_str()),
             spec.size.as_str(),
             spec.egress.as_str(),
-            workspace.desired.as_str(),
+            desired.as_str(),
             to_json(&workspace.lifecycle, "lifecycle")?,
             to_column(workspace.generation.0, "generation")?,
             to_column(workspace.version, "version")?,
             workspace.created_at.as_millisecond(),
             workspace.updated_at.as_millisecond(),
             record.deleted_at.map(Timestamp::as_millisecond),
-        ),
+            purged_at.map(Timestamp::as_millisecond),
+        ],
     )
 }
 
@@ -262,7 +276,7 @@ impl Workspaces for SqliteStore {
             {
                 return Ok(made);
             }
-            quota.admit(held_by(transaction, &owner)?)?;
+            quota.admit(held_by(transaction, &owner, None)?)?;
             insert(transaction, &workspace)?;
             if let Some(idempotency) = &idempotency {
                 remember(transaction, &owner, id, idempotency, now)?;

@@ -98,7 +98,11 @@ fn workspace(user: &UserRecord, number: usize) -> WorkspaceRecord {
     let [lifecycle, ..] = &lifecycles()[number % 6..] else {
         unreachable!("there are six")
     };
-    let (lifecycle, desired) = lifecycle.clone();
+    let (lifecycle, mut desired) = lifecycle.clone();
+    // Every third is a tombstone, and every other of these was given up.
+    if number % 6 == 3 {
+        desired = Desired::Purged;
+    }
     let is_bare = number.is_multiple_of(2);
     let url = "https://git.example.com/team/%F0%9F%A6%80.git?a=b";
     WorkspaceRecord {
@@ -120,7 +124,6 @@ fn workspace(user: &UserRecord, number: usize) -> WorkspaceRecord {
             created_at: at(number as i64),
             updated_at: at(number as i64 + 1),
         },
-        // Every third is a tombstone.
         deleted_at: number.is_multiple_of(3).then(|| at(9)),
     }
 }

@@ -13,6 +13,7 @@ use kalpana_store::sqlite::{OpenMode, SqliteStore};
 use nix::unistd::{Uid, setfsuid};
 use rusqlite::Connection;
 
+use crate::trash::{assert_kept_from_now_on, long_deleted};
 use crate::world::{event, new_user};
 
 struct Place {
@@ -302,4 +303,23 @@ async fn a_directory_in_place_of_the_file_is_refused() {
     let place = Place::new();
     fs::create_dir(place.path()).expect("made");
     assert_refused(&place.path(), BOTH, "store.path").await;
+}
+
+#[tokio::test]
+async fn what_was_deleted_before_there_was_a_trash_is_kept_from_now_on() {
+    let place = Place::new();
+    let store: kalpana_store::Store = std::sync::Arc::new(place.prepared().await);
+    let deleted = long_deleted(&store).await;
+    drop(store);
+    let connection = Connection::open(place.path()).expect("opened");
+    connection
+        .execute_batch(
+            "DROP INDEX workspaces_in_trash;
+             ALTER TABLE workspaces DROP COLUMN purged_at;
+             PRAGMA user_version = 4;",
+        )
+        .expect("as it was");
+    drop(connection);
+    let store: kalpana_store::Store = std::sync::Arc::new(place.prepared().await);
+    assert_kept_from_now_on(&store, deleted).await;
 }

@@ -14,6 +14,7 @@ use mongodb::options::IndexOptions;
 use mongodb::{Client, IndexModel};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 
+use crate::trash::{assert_kept_from_now_on, long_deleted};
 use crate::world::event;
 
 const BOTH: &[OpenMode] = &[OpenMode::Migrate, OpenMode::Use];
@@ -222,6 +223,22 @@ async fn tls_towards_a_plain_server_is_told() {
     settings.mongodb.ca_file = Some(authority.certificate);
     let error = open(&settings, OpenMode::Use).await.expect_err("refused");
     assert!(error.to_string().contains("store.mongodb"), "{error}");
+}
+
+#[tokio::test]
+async fn what_was_deleted_before_there_was_a_trash_is_kept_from_now_on() {
+    let (_database, settings, driver) = prepared().await;
+    let store = open(&settings, OpenMode::Migrate).await.expect("opened");
+    let store: kalpana_store::Store = std::sync::Arc::new(store);
+    let deleted = long_deleted(&store).await;
+    let meta = driver.collection::<Document>("meta");
+    let older = doc! { "$set": { "version": 3 } };
+    meta.update_one(doc! { "_id": "schema" }, older)
+        .await
+        .expect("as it was");
+    let store = open(&settings, OpenMode::Migrate).await.expect("opened");
+    let store: kalpana_store::Store = std::sync::Arc::new(store);
+    assert_kept_from_now_on(&store, deleted).await;
 }
 
 /// A database, prepared by us, and the driver's way into it.

@@ -10,6 +10,7 @@ mod people;
 mod sealed;
 mod sessions;
 mod sharing;
+mod trash;
 mod whole;
 mod workspaces;
 mod world;
@@ -32,6 +33,9 @@ macro_rules! tell {
                     the_quota_holds_under_parallel_creation, a_repeated_request_makes_one_workspace,
                     only_who_saw_the_latest_version_writes, a_deleted_workspace_leaves_a_tombstone,
                     workspaces_are_listed_in_pages;
+                trash: a_deleted_workspace_is_listed_and_restored_as_it_was,
+                    a_restored_workspace_counts_against_the_quota, what_is_given_up_stays_gone,
+                    the_trash_is_listed_in_pages;
                 sharing: a_shared_port_is_remembered_as_it_was_given,
                     a_port_is_found_by_the_links_it_has_now,
                     only_who_saw_the_latest_version_shares, a_deleted_workspace_shares_nothing,

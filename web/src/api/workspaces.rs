@@ -230,7 +230,8 @@ async fn ask<P>(
     accepted(state, &workspace).await
 }
 
-async fn accepted(
+/// Answers with a workspace as the orchestrator has it.
+pub(super) async fn accepted(
     state: &AppState,
     workspace: &Workspace,
 ) -> ApiResult<(StatusCode, axum::Json<WorkspaceView>)> {

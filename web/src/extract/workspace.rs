@@ -60,6 +60,18 @@ purpose!(
     Action::Delete,
     Scope::WorkspaceDelete
 );
+purpose!(
+    /// Take its deletion back.
+    Restore,
+    Action::Restore,
+    Scope::WorkspaceWrite
+);
+purpose!(
+    /// Remove its files for good.
+    Purge,
+    Action::Purge,
+    Scope::WorkspaceDelete
+);
 
 purpose!(
     /// See how its ports are shared.
@@ -92,33 +104,47 @@ impl<P: Purpose> FromRequestParts<AppState> for WorkspaceFor<P> {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> ApiResult<Self> {
-        let user = CurrentUser::from_request_parts(parts, state).await?;
-        user.demand(P::SCOPE)?;
-        let by = user.0;
-        let Named(id) = Named::from_request_parts(parts, state)
-            .await
-            .map_err(|_| ApiError::workspace_not_found())?;
-        let id = WorkspaceId::parse(&id).map_err(|_| ApiError::workspace_not_found())?;
+        let (by, id) = name::<P>(parts, state).await?;
         let workspace = state
             .store
             .workspace(id)
             .await?
             .ok_or_else(ApiError::workspace_not_found)?;
-        if may(&by.principal, P::ACTION, &workspace) {
-            return Ok(Self {
-                workspace,
-                by,
-                purpose: PhantomData,
-            });
-        }
-        if may(&by.principal, Action::Read, &workspace) {
-            return Err(ApiError::new(
-                StatusCode::FORBIDDEN,
-                "forbidden",
-                "Only its owner may do that to this workspace.",
-            )
-            .hint("Ask the workspace's owner."));
-        }
+        demand::<P>(&by, &workspace)?;
+        Ok(Self {
+            workspace,
+            by,
+            purpose: PhantomData,
+        })
+    }
+}
+
+/// Reads who asks, whose credential must reach as far as `P`, and the id in the path.
+pub(super) async fn name<P: Purpose>(
+    parts: &mut Parts,
+    state: &AppState,
+) -> ApiResult<(Authenticated, WorkspaceId)> {
+    let user = CurrentUser::from_request_parts(parts, state).await?;
+    user.demand(P::SCOPE)?;
+    let Named(id) = Named::from_request_parts(parts, state)
+        .await
+        .map_err(|_| ApiError::workspace_not_found())?;
+    let id = WorkspaceId::parse(&id).map_err(|_| ApiError::workspace_not_found())?;
+    Ok((user.0, id))
+}
+
+/// Refuses whoever may not do `P` to the workspace.
+pub(super) fn demand<P: Purpose>(by: &Authenticated, workspace: &Workspace) -> ApiResult<()> {
+    if may(&by.principal, P::ACTION, workspace) {
+        Ok(())
+    } else if may(&by.principal, Action::Read, workspace) {
+        Err(ApiError::new(
+            StatusCode::FORBIDDEN,
+            "forbidden",
+            "Only its owner may do that to this workspace.",
+        )
+        .hint("Ask the workspace's owner."))
+    } else {
         Err(ApiError::workspace_not_found())
     }
 }

@@ -258,6 +258,24 @@ fn rows() -> Vec<Row> {
             None,
             [NOBODY, ABSENT, ASKED, ASKED, ASKED, SCOPE],
         ),
+        row(
+            "GET",
+            "/api/deleted-workspaces",
+            None,
+            [NOBODY, OK, OK, OK, OK, SCOPE],
+        ),
+        row(
+            "POST",
+            "/api/deleted-workspaces/{id}/restore",
+            None,
+            [NOBODY, ABSENT, ASKED, ASKED, ASKED, SCOPE],
+        ),
+        row(
+            "DELETE",
+            "/api/deleted-workspaces/{id}",
+            None,
+            [NOBODY, ABSENT, DONE, FORBIDDEN, DONE, SCOPE],
+        ),
     ]
 }
 
@@ -297,6 +315,9 @@ async fn every_call_lets_in_those_it_is_for_and_nobody_else() {
         let callers: [&Browser; 6] = [&site.stranger(), &eve, &ada, &root, &every_scope, &lacking];
         for ((caller, browser), expected) in CALLERS.iter().zip(callers).zip(row.expected) {
             let id = site.workspace(&ada, "mine").await;
+            if row.path.starts_with("/api/deleted-workspaces/") {
+                site.orchestrator().remove(&id).await;
+            }
             match row.path.rsplit('/').next() {
                 Some("start") => {
                     site.orchestrator()
@@ -353,6 +374,8 @@ async fn an_id_of_somebody_else_is_like_one_that_does_not_exist_on_every_call_th
     let foreign = site.workspace(&ada, "secret-name").await;
     let deleted = site.workspace(&eve, "gone").await;
     site.orchestrator().remove(&deleted).await;
+    let foreign_deleted = site.workspace(&ada, "gone").await;
+    site.orchestrator().remove(&foreign_deleted).await;
     let token = ada
         .post(
             "/api/tokens",
@@ -403,7 +426,11 @@ async fn an_id_of_somebody_else_is_like_one_that_does_not_exist_on_every_call_th
                 [
                     foreign.as_str(),
                     "zzzzzzzzzzzz",
-                    deleted.as_str(),
+                    // One's own is there where deleted ones are asked for.
+                    match path.starts_with("/api/deleted-workspaces/") {
+                        true => foreign_deleted.as_str(),
+                        false => deleted.as_str(),
+                    },
                     "ZZZ%27--",
                     "..%2F..%2Fetc",
                 ]
@@ -433,8 +460,8 @@ async fn an_id_of_somebody_else_is_like_one_that_does_not_exist_on_every_call_th
         }
     }
     assert_eq!(
-        tried, 26,
-        "twelve calls on workspaces by two callers, one each on tokens and sessions"
+        tried, 30,
+        "fourteen calls on workspaces by two callers, one each on tokens and sessions"
     );
     assert_eq!(
         site.orchestrator().calls().len(),

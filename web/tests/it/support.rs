@@ -114,6 +114,7 @@ impl Site {
             config: self.config.web.clone(),
             auth: self.config.auth.clone(),
             egress_default: Egress::Open,
+            trash_retention: std::time::Duration::from_secs(30 * 86_400),
             workspace_session_lifetime: self.config.gateway.session_lifetime.0,
             peers: WebPeers {
                 public: policy.clone(),

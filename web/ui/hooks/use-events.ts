@@ -5,7 +5,7 @@ import { createContext, useContext, useEffect, useState } from "react";
 
 import { EventFeed, type FeedStatus } from "@/lib/event-feed";
 import { keys } from "@/lib/query";
-import { checkAgainstSnapshot, forgetWorkspace, rememberWorkspace } from "@/lib/workspace-cache";
+import { checkAgainstSnapshot, rememberWorkspace, takeRemoval } from "@/lib/workspace-cache";
 
 /** How the page's one event stream is doing. */
 export const FeedStatusContext = createContext<FeedStatus>("connecting");
@@ -23,7 +23,7 @@ export function useEventFeed(): FeedStatus {
     () =>
       new EventFeed({
         onWorkspace: (workspace) => rememberWorkspace(client, workspace),
-        onRemoved: (id) => forgetWorkspace(client, id),
+        onRemoved: (id) => takeRemoval(client, id),
         onReady: (seen) => checkAgainstSnapshot(client, seen),
         onStatus: setStatus,
         // Should the session have ended, its own query finds out and leads to sign-in.

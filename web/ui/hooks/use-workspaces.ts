@@ -9,19 +9,28 @@ import {
 } from "@tanstack/react-query";
 
 import { asApiError } from "@/lib/api/error";
-import type { Workspace } from "@/lib/api/types";
+import type { DeletedWorkspace, Workspace } from "@/lib/api/types";
 import {
   createWorkspace,
   deleteWorkspace,
   getWorkspace,
+  listDeletedWorkspaces,
   listWorkspaces,
+  purgeWorkspace,
+  restoreWorkspace,
   startWorkspace,
   stopWorkspace,
   type NewWorkspace,
 } from "@/lib/api/workspaces";
 import { navigate, workspacePath } from "@/lib/navigate";
 import { keys } from "@/lib/query";
-import { newest, reconciled, rememberWorkspace, type CachedWorkspace } from "@/lib/workspace-cache";
+import {
+  forgetWorkspace,
+  newest,
+  reconciled,
+  rememberWorkspace,
+  type CachedWorkspace,
+} from "@/lib/workspace-cache";
 
 import { useFeedStatus } from "./use-events";
 
@@ -39,22 +48,25 @@ export function useWorkspaces(): UseQueryResult<Workspace[]> {
   });
 }
 
-/** One workspace, kept up to date by events; `null` once it is gone. */
+/** One workspace, kept up to date by events; `null` while it is gone. */
 export function useWorkspace(id: string): UseQueryResult<CachedWorkspace> {
   const client = useQueryClient();
   const isOffline = useFeedStatus() === "offline";
   return useQuery({
     queryKey: keys.workspace(id),
     queryFn: async ({ signal }): Promise<CachedWorkspace> => {
-      const known = client.getQueryData<CachedWorkspace>(keys.workspace(id));
-      if (known === null) return null;
+      const kept = (): CachedWorkspace | undefined => client.getQueryData(keys.workspace(id));
+      const known = kept();
       try {
-        const fetched = await getWorkspace(id, signal);
-        return newest(fetched, client.getQueryData<CachedWorkspace>(keys.workspace(id)));
+        return newest(client, await getWorkspace(id, signal));
       } catch (cause) {
-        // It was there and is not any more: that is a deletion, not a wrong address.
-        if (known !== undefined && asApiError(cause).status === 404) return null;
-        throw cause;
+        if (asApiError(cause).status !== 404) throw cause;
+        const now = kept();
+        if (now === undefined) throw cause;
+        // It was there and is not any more: that is a deletion, not a wrong address. Unless
+        // something was heard of it meanwhile: then this answer is the late one.
+        if (now !== null && now === known) forgetWorkspace(client, id);
+        return kept() ?? null;
       }
     },
     refetchInterval: isOffline ? FALLBACK_INTERVAL_MS : false,
@@ -100,4 +112,35 @@ export function useStopWorkspace() {
 /** Deletes a workspace, by id. */
 export function useDeleteWorkspace() {
   return useWorkspaceMutation(deleteWorkspace);
+}
+
+/** The signed-in person's deleted workspaces that can be restored, the last deleted first. */
+export function useDeletedWorkspaces(): UseQueryResult<DeletedWorkspace[]> {
+  const isOffline = useFeedStatus() === "offline";
+  return useQuery({
+    queryKey: keys.deletedWorkspaces,
+    queryFn: ({ signal }) => listDeletedWorkspaces(signal),
+    refetchInterval: isOffline ? FALLBACK_INTERVAL_MS : false,
+  });
+}
+
+/** Restores a deleted workspace, by id. */
+export function useRestoreWorkspace() {
+  const client = useQueryClient();
+  return useMutation({
+    mutationFn: restoreWorkspace,
+    onSuccess: (workspace) => rememberWorkspace(client, workspace),
+    // Also when it failed: it may have been restored or removed elsewhere meanwhile.
+    onSettled: () => void client.invalidateQueries({ queryKey: keys.deletedWorkspaces }),
+  });
+}
+
+/** Removes a deleted workspace's files for good, by id. */
+export function usePurgeWorkspace() {
+  const client = useQueryClient();
+  return useMutation({
+    mutationFn: purgeWorkspace,
+    // Also when it failed: it may have been restored or removed elsewhere meanwhile.
+    onSettled: () => client.invalidateQueries({ queryKey: keys.deletedWorkspaces }),
+  });
 }

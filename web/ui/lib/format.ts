@@ -62,6 +62,16 @@ export function fullTime(at: string): string {
     : new Intl.DateTimeFormat("en", { dateStyle: "long", timeStyle: "short" }).format(date);
 }
 
+/** Returns the day as e.g. `29 Dec`, with the year where it is not this one. */
+export function shortDate(at: string, now: number): string {
+  const date = new Date(at);
+  if (Number.isNaN(date.getTime())) return "";
+  const month = new Intl.DateTimeFormat("en", { month: "short" }).format(date);
+  const day = `${date.getDate()} ${month}`;
+  const year = date.getFullYear();
+  return year === new Date(now).getFullYear() ? day : `${day} ${year}`;
+}
+
 /** Returns the time of day, for log lines. */
 export function clockTime(at: string): string {
   const date = new Date(at);

@@ -19,6 +19,9 @@ export function workspacePath(id: string): string {
   return `/workspace/${encodeURIComponent(id)}`;
 }
 
+/** The part of the dashboard that lists deleted workspaces. */
+export const RECENTLY_DELETED = "recently-deleted";
+
 /** Reads the workspace's id out of the page's path, whatever page was exported for it. */
 export function workspaceIdFromPath(pathname: string): string | undefined {
   const match = /^\/workspace\/([^/]+)\/?$/.exec(pathname);

@@ -10,6 +10,8 @@ export const keys = {
   session: ["session"] as const,
   workspaces: ["workspaces"] as const,
   workspace: (id: string) => ["workspace", id] as const,
+  lastKnown: (id: string) => ["last-known", id] as const,
+  deletedWorkspaces: ["deleted-workspaces"] as const,
   sharing: (id: string) => ["sharing", id] as const,
   people: (search: string) => ["people", search] as const,
   tokens: ["tokens"] as const,

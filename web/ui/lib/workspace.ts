@@ -12,6 +12,10 @@ export const STATES: Readonly<
   deleting: { label: "Deleting", tone: "warning", isChanging: true },
 };
 
+/** What can still be done about a deletion. The time is a setting of the server, which nobody is told. */
+export const CAN_BE_RESTORED =
+  "It can be restored, with its files, from “Recently deleted” for a while, by default 30 days.";
+
 const PHASE_LABELS: Readonly<Record<string, string>> = {
   network: "Network",
   volume: "Storage",

@@ -3,7 +3,7 @@ import { render, type RenderResult } from "@testing-library/react";
 import type { ReactNode } from "react";
 import { vi, type Mock } from "vitest";
 
-import type { Site, User, Workspace } from "@/lib/api/types";
+import type { DeletedWorkspace, Site, User, Workspace } from "@/lib/api/types";
 import { makeQueryClient } from "@/lib/query";
 
 export const ada: User = {
@@ -45,6 +45,21 @@ export function workspace(changes: Partial<Workspace> = {}): Workspace {
     updated_at: "2026-01-01T10:05:00Z",
     since: "2026-01-01T10:05:00Z",
     generation: 1,
+    ...changes,
+  };
+}
+
+export function deletedWorkspace(changes: Partial<DeletedWorkspace> = {}): DeletedWorkspace {
+  const { id, name, repository, branch, size, created_at } = workspace();
+  return {
+    id,
+    name,
+    repository,
+    branch,
+    size,
+    created_at,
+    deleted_at: "2026-01-02T10:00:00Z",
+    kept_until: "2026-02-01T10:00:00Z",
     ...changes,
   };
 }

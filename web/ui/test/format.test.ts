@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 
-import { cpus, duration, initials, memory, relativeTime, shortRepository } from "@/lib/format";
+import { cpus, duration, initials, memory, relativeTime, shortDate, shortRepository } from "@/lib/format";
 
 it.each([
   [-5, "0.0 s"],
@@ -28,6 +28,13 @@ it("writes moments relative to now, in both directions", () => {
   expect(relativeTime("2026-01-09T21:00:00Z", now)).toBe("3 hours ago");
   expect(relativeTime("2026-01-12T00:00:00Z", now)).toBe("in 2 days");
   expect(relativeTime("nonsense", now)).toBe("");
+});
+
+it("writes a day, with the year where it is another", () => {
+  const now = Date.parse("2026-12-10T12:00:00Z");
+  expect(shortDate("2026-12-29T12:00:00Z", now)).toBe("29 Dec");
+  expect(shortDate("2027-01-03T12:00:00Z", now)).toBe("3 Jan 2027");
+  expect(shortDate("nonsense", now)).toBe("");
 });
 
 it("shortens a repository's address and a person's name", () => {

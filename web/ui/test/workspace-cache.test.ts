@@ -7,9 +7,10 @@ import {
   isNotOlder,
   reconciled,
   rememberWorkspace,
+  takeRemoval,
 } from "@/lib/workspace-cache";
 import type { PhaseStatus, Workspace } from "@/lib/api/types";
-import { workspace } from "./fixtures";
+import { deletedWorkspace, workspace } from "./fixtures";
 
 /** A start whose first phase began at a time, if it has begun. */
 function start(began: string, statuses: readonly PhaseStatus[]): Workspace["progress"] {
@@ -89,15 +90,6 @@ describe("events and the cache", () => {
     expect(client.getQueryData(keys.workspaces)).toBeUndefined();
   });
 
-  it("keeps what is gone gone, whatever arrives late", () => {
-    const client = makeQueryClient();
-    client.setQueryData(keys.workspaces, [workspace(), other]);
-    forgetWorkspace(client, workspace().id);
-    rememberWorkspace(client, workspace({ updated_at: "2026-01-01T12:00:00Z" }));
-    expect(client.getQueryData(keys.workspaces)).toEqual([other]);
-    expect(client.getQueryData(keys.workspace(workspace().id))).toBeNull();
-    expect(reconciled(client, [workspace(), other])).toEqual([other]);
-  });
 
   it("brings a list that was fetched meanwhile up to date", () => {
     const client = makeQueryClient();
@@ -115,7 +107,100 @@ describe("events and the cache", () => {
     checkAgainstSnapshot(client, new Set([other.id]));
     expect(invalidate.mock.calls.map(([filter]) => filter?.queryKey)).toEqual([
       keys.workspaces,
+      keys.deletedWorkspaces,
       keys.workspace(workspace().id),
     ]);
+  });
+});
+
+describe("what is gone", () => {
+  const { id } = workspace();
+  const running = workspace();
+  const deleting = workspace({ state: "deleting", updated_at: "2026-01-01T12:00:00Z" });
+  const restored = workspace({ state: "stopped", updated_at: "2026-01-01T12:00:01Z" });
+
+  /** A tab that has heard of a whole deletion. */
+  function deleted() {
+    const client = makeQueryClient();
+    client.setQueryData(keys.workspaces, [running, other]);
+    rememberWorkspace(client, deleting);
+    takeRemoval(client, id);
+    const expectGone = (): void => {
+      expect(client.getQueryData(keys.workspaces)).toEqual([other]);
+      expect(client.getQueryData(keys.workspace(id))).toBeNull();
+    };
+    return { client, expectGone };
+  }
+
+  it.each([
+    ["from before", running],
+    ["as it was last known", deleting],
+    ["of the same moment", workspace({ state: "stopped", updated_at: deleting.updated_at })],
+    ["of another deletion", workspace({ state: "deleting", updated_at: "2026-01-01T13:00:00Z" })],
+  ])("stays gone when an answer comes in %s", (_, late) => {
+    const { client, expectGone } = deleted();
+    rememberWorkspace(client, late);
+    expectGone();
+    expect(reconciled(client, [late, other])).toEqual([other]);
+  });
+
+  it("comes back when it was restored, as an event says in another tab", () => {
+    const { client } = deleted();
+    rememberWorkspace(client, restored);
+    expect(client.getQueryData(keys.workspaces)).toEqual([other, restored]);
+    expect(client.getQueryData(keys.workspace(id))).toEqual(restored);
+    rememberWorkspace(client, deleting);
+    expect(client.getQueryData(keys.workspace(id))).toEqual(restored);
+  });
+
+  it("comes back in a list that was fetched, and goes again as the newest that was known", () => {
+    const { client, expectGone } = deleted();
+    client.setQueryData(keys.workspaces, reconciled(client, [restored, other]));
+    expect(client.getQueryData(keys.workspaces)).toEqual([restored, other]);
+    forgetWorkspace(client, id);
+    rememberWorkspace(client, restored);
+    expectGone();
+  });
+
+  it("comes back whenever nothing was known of it", () => {
+    const client = makeQueryClient();
+    forgetWorkspace(client, id);
+    expect(client.getQueryData(keys.workspace(id))).toBeNull();
+    rememberWorkspace(client, running);
+    expect(client.getQueryData(keys.workspace(id))).toEqual(running);
+  });
+
+  it("is asked for again when it was restored before the word of its removal arrived", () => {
+    const client = makeQueryClient();
+    client.setQueryData(keys.workspaces, [deleting, other]);
+    rememberWorkspace(client, restored);
+    const invalidate = vi.spyOn(client, "invalidateQueries");
+    takeRemoval(client, id);
+    expect(client.getQueryData(keys.workspaces)).toEqual([restored, other]);
+    expect(invalidate.mock.calls.map(([filter]) => filter?.queryKey)).toEqual([
+      keys.workspaces,
+      keys.deletedWorkspaces,
+      keys.workspace(id),
+    ]);
+  });
+
+  it("is asked for among the deleted when it goes, and leaves them when it comes back", () => {
+    const { client } = deleted();
+    client.setQueryData(keys.deletedWorkspaces, [deletedWorkspace()]);
+    expect(client.getQueryState(keys.deletedWorkspaces)?.isInvalidated).toBe(false);
+    rememberWorkspace(client, restored);
+    expect(client.getQueryData(keys.deletedWorkspaces)).toEqual([]);
+    expect(client.getQueryState(keys.deletedWorkspaces)?.isInvalidated).toBe(true);
+
+    client.setQueryData(keys.deletedWorkspaces, []);
+    forgetWorkspace(client, id);
+    expect(client.getQueryState(keys.deletedWorkspaces)?.isInvalidated).toBe(true);
+  });
+
+  it("leaves the deleted also in a tab that never knew it", () => {
+    const client = makeQueryClient();
+    client.setQueryData(keys.deletedWorkspaces, [deletedWorkspace()]);
+    rememberWorkspace(client, restored);
+    expect(client.getQueryData(keys.deletedWorkspaces)).toEqual([]);
   });
 });

@@ -97,7 +97,7 @@ describe("deleting", () => {
     show();
     const { user, dialog } = await ask();
     expect(dialog).toHaveAccessibleDescription(
-      "The container is removed. The volumes with its files stay on the server until an administrator removes them.",
+      "Its container is removed. It can be restored, with its files, from “Recently deleted” for a while, by default 30 days.",
     );
     expect(within(dialog).getByRole("button", { name: "Cancel" })).toHaveFocus();
     await user.click(within(dialog).getByRole("button", { name: "Cancel" }));

@@ -28,6 +28,39 @@ pub(super) struct Workspace {
     pub(super) updated_at: String,
 }
 
+/// One page of a list of deleted workspaces.
+#[derive(Debug, Deserialize)]
+pub(super) struct DeletedPage {
+    pub(super) workspaces: Vec<DeletedWorkspace>,
+    pub(super) next_cursor: Option<String>,
+}
+
+/// A deleted workspace.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct DeletedWorkspace {
+    pub(super) id: String,
+    pub(super) name: String,
+    pub(super) repository: Option<String>,
+    pub(super) branch: Option<String>,
+    pub(super) size: String,
+    pub(super) created_at: String,
+    pub(super) deleted_at: String,
+    pub(super) kept_until: String,
+}
+
+impl DeletedWorkspace {
+    /// Returns its cells in the list.
+    pub(super) fn row(&self) -> Vec<String> {
+        vec![
+            self.id.clone(),
+            self.name.clone(),
+            self.repository.clone().unwrap_or_else(|| "-".to_owned()),
+            self.deleted_at.clone(),
+            self.kept_until.clone(),
+        ]
+    }
+}
+
 /// Why it failed.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Failure {

@@ -3,7 +3,7 @@
 use kalpana_domain::id::Generation;
 use kalpana_domain::lifecycle::Lifecycle;
 use kalpana_domain::repository::{BranchName, RepositoryUrl};
-use kalpana_domain::workspace::{Egress, Size, Spec, Workspace, WorkspaceName};
+use kalpana_domain::workspace::{Desired, Egress, Size, Spec, Workspace, WorkspaceName};
 use mongodb::bson::{Binary, Bson, DateTime};
 use serde::{Deserialize, Serialize};
 
@@ -41,6 +41,9 @@ pub(crate) struct WorkspaceDocument {
     updated_at: DateTime,
     #[serde(default)]
     deleted_at: Option<DateTime>,
+    /// When its files were given up. Apart from `desired`, whose words older processes know.
+    #[serde(default)]
+    purged_at: Option<DateTime>,
 }
 
 impl TryFrom<&WorkspaceRecord> for WorkspaceDocument {
@@ -48,6 +51,10 @@ impl TryFrom<&WorkspaceRecord> for WorkspaceDocument {
     fn try_from(record: &WorkspaceRecord) -> StoreResult<Self> {
         let workspace = &record.workspace;
         let spec = &workspace.spec;
+        let (desired, purged_at) = match workspace.desired {
+            Desired::Purged => (Desired::Deleted, Some(date(workspace.updated_at))),
+            desired => (desired, None),
+        };
         Ok(Self {
             id: workspace.id.to_string(),
             name: spec.name.as_str().to_owned(),
@@ -58,13 +65,14 @@ impl TryFrom<&WorkspaceRecord> for WorkspaceDocument {
             size: spec.size,
             egress: spec.egress,
             status: status(&workspace.lifecycle),
-            desired: workspace.desired.as_str().to_owned(),
+            desired: desired.as_str().to_owned(),
             lifecycle: write_value(&workspace.lifecycle)?,
             generation: number(workspace.generation.0, "generation")?,
             version: number(workspace.version, "version")?,
             created_at: date(workspace.created_at),
             updated_at: date(workspace.updated_at),
             deleted_at: record.deleted_at.map(date),
+            purged_at,
         })
     }
 }
@@ -92,7 +100,10 @@ impl TryFrom<WorkspaceDocument> for WorkspaceRecord {
             organization: parsed(&document.organization_id, "organizationId")?,
             owner: parsed(&document.user_id, "userId")?,
             spec,
-            desired: parsed(&document.desired, "desired")?,
+            desired: match document.purged_at {
+                Some(_) => Desired::Purged,
+                None => parsed(&document.desired, "desired")?,
+            },
             lifecycle: read_value(document.lifecycle, "lifecycle")?,
             generation: Generation(read_number(document.generation, "generation")?),
             version: read_number(document.version, "version")?,

@@ -57,6 +57,10 @@ pub(super) enum Operation {
     AllWorkspaces,
     UpdateWorkspace(Workspace, Option<AuditEvent>),
     FinishDeletion(Workspace, Timestamp),
+    DeletedWorkspace(WorkspaceId),
+    DeletedWorkspacesOf(UserId, usize),
+    RestoreWorkspace(Workspace, Quota, AuditEvent),
+    PurgeWorkspace(Workspace, AuditEvent),
     PortShare(WorkspaceId, u16),
     PortSharesOf(WorkspaceId),
     PortShareByLink(SecretHash),
@@ -157,6 +161,17 @@ impl Operation {
                 told(&store.update_workspace(&asked, event).await)
             }
             Self::FinishDeletion(asked, now) => told(&store.finish_deletion(&asked, now).await),
+            Self::DeletedWorkspace(id) => told(&store.deleted_workspace(id).await),
+            Self::DeletedWorkspacesOf(owner, size) => {
+                pages(size, async |page| {
+                    store.deleted_workspaces_of(owner, page).await
+                })
+                .await
+            }
+            Self::RestoreWorkspace(asked, quota, event) => {
+                told(&store.restore_workspace(&asked, quota, event).await)
+            }
+            Self::PurgeWorkspace(asked, event) => told(&store.purge_workspace(&asked, event).await),
             Self::PortShare(workspace, port) => told(&store.port_share(workspace, port).await),
             Self::PortSharesOf(workspace) => told(&store.port_shares_of(workspace).await),
             Self::PortShareByLink(secret) => told(&store.port_share_by_link(secret).await),
@@ -190,7 +205,7 @@ impl Operation {
             };
         }
         let event = draw.event();
-        match draw.random.random_range(0..75) {
+        match draw.random.random_range(0..84) {
             0 => Self::IsSetupRequired,
             1..3 => Self::PutSetupSecret(draw.hash(), draw.time()),
             3..6 => Self::CompleteSetup(draw.hash(), draw.new_user(), event),
@@ -243,6 +258,15 @@ impl Operation {
                 let kept = draw.chance(0.7).then(|| draw.session_id());
                 Self::EndOtherSessions(draw.user(), kept, draw.time(), event)
             }
+            75 => Self::DeletedWorkspace(draw.workspace_id()),
+            76 | 77 => Self::DeletedWorkspacesOf(draw.user(), size),
+            78..82 => {
+                let quota = Quota {
+                    workspaces: draw.random.random_range(0..8),
+                };
+                Self::RestoreWorkspace(draw.changed_workspace(), quota, event)
+            }
+            82 | 83 => Self::PurgeWorkspace(draw.changed_workspace(), event),
             72..75 => Self::ChangePassword(draw.password_change(), event),
             _ => Self::AuditEvents(size),
         }

@@ -12,8 +12,8 @@ use kalpana_domain::sharing::PortShare;
 use kalpana_domain::user::{Role, User};
 use kalpana_domain::workspace::{Desired, Workspace};
 use kalpana_store::records::{
-    EndedAccess, EndedSession, Idempotency, NewUser, NewWorkspace, PasswordChange, SecretHash,
-    Session, Token,
+    DeletedWorkspace, EndedAccess, EndedSession, Idempotency, NewUser, NewWorkspace,
+    PasswordChange, SecretHash, Session, Token,
 };
 use kalpana_store::transfer::{
     MoveId, Record, SessionRecord, SetupSecretRecord, TokenRecord, UserRecord, WorkspaceRecord,
@@ -528,6 +528,85 @@ impl Model {
         Ok(())
     }
 
+    /// Returns the row that a write to what can be restored may change, if it saw `version`.
+    fn restorable(&mut self, asked: &Workspace) -> StoreResult<&mut WorkspaceRecord> {
+        match self.workspaces.get_mut(&asked.id) {
+            Some(record) if record.workspace.desired != Desired::Purged => {
+                if record.workspace.version == asked.version {
+                    return Ok(record);
+                }
+                conflict("version")
+            }
+            _ => not_found("workspace"),
+        }
+    }
+
+    fn restore_workspace(
+        &mut self,
+        asked: &Workspace,
+        quota: Quota,
+        event: &AuditEvent,
+    ) -> StoreResult<Workspace> {
+        self.writable()?;
+        self.restorable(asked)?;
+        let others = self
+            .living()
+            .filter(|held| held.owner == asked.owner && held.id != asked.id && Quota::counts(held));
+        quota.admit(u32::try_from(others.count()).expect("few"))?;
+        self.fits(event)?;
+        let record = self.restorable(asked)?;
+        record.deleted_at = None;
+        let row = &mut record.workspace;
+        row.desired = asked.desired;
+        row.lifecycle = asked.lifecycle.clone();
+        row.generation = asked.generation;
+        row.updated_at = cut(asked.updated_at);
+        row.version += 1;
+        let restored = row.clone();
+        self.append(event);
+        Ok(restored)
+    }
+
+    fn purge_workspace(&mut self, asked: &Workspace, event: &AuditEvent) -> StoreResult<()> {
+        self.writable()?;
+        let known = self.workspaces.get(&asked.id);
+        if known.is_none_or(|record| record.deleted_at.is_none()) {
+            return not_found("workspace");
+        }
+        self.restorable(asked)?;
+        self.fits(event)?;
+        let record = self.restorable(asked)?;
+        record.workspace.desired = Desired::Purged;
+        record.workspace.updated_at = cut(asked.updated_at);
+        record.workspace.version += 1;
+        self.append(event);
+        Ok(())
+    }
+
+    /// Returns a tombstone as stores tell it.
+    fn deleted(record: &WorkspaceRecord) -> Option<DeletedWorkspace> {
+        record.deleted_at.map(|deleted_at| DeletedWorkspace {
+            workspace: record.workspace.clone(),
+            deleted_at,
+        })
+    }
+
+    fn deleted_of(&self, owner: UserId) -> Vec<DeletedWorkspace> {
+        let mut found: Vec<_> = self
+            .workspaces
+            .values()
+            .filter_map(Self::deleted)
+            .filter(|deleted| {
+                let workspace = &deleted.workspace;
+                workspace.owner == owner && workspace.desired != Desired::Purged
+            })
+            .collect();
+        found.sort_by_key(|deleted| {
+            std::cmp::Reverse((deleted.deleted_at, deleted.workspace.id.to_string()))
+        });
+        found
+    }
+
     fn put_port_share(&mut self, asked: &PortShare, event: &AuditEvent) -> StoreResult<PortShare> {
         self.writable()?;
         if !self.living().any(|row| row.id == asked.workspace) {
@@ -662,6 +741,12 @@ impl Model {
             }
             O::UpdateWorkspace(asked, event) => told(&self.update_workspace(asked, event.as_ref())),
             O::FinishDeletion(asked, now) => told(&self.finish_deletion(asked, *now)),
+            O::DeletedWorkspace(id) => told(&Ok(self.workspaces.get(id).and_then(Self::deleted))),
+            O::DeletedWorkspacesOf(owner, size) => in_pages(&self.deleted_of(*owner), *size),
+            O::RestoreWorkspace(asked, quota, event) => {
+                told(&self.restore_workspace(asked, *quota, event))
+            }
+            O::PurgeWorkspace(asked, event) => told(&self.purge_workspace(asked, event)),
             O::PortShare(workspace, port) => {
                 told(&Ok(self.ports.get(&(workspace.to_string(), *port))))
             }

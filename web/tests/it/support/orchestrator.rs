@@ -223,6 +223,9 @@ async fn intend(
 ) -> Response {
     let id = WorkspaceId::parse(&id).unwrap();
     let now: Timestamp = SystemClock.now();
+    if let "restore" | "purge" = intent.as_str() {
+        return from_trash(&desk, id, &intent).await;
+    }
     let mut row = desk.store.workspace(id).await.unwrap().unwrap();
     let moved = match intent.as_str() {
         "start" => {
@@ -250,6 +253,24 @@ async fn intend(
             (StatusCode::CONFLICT, Json(refusal)).into_response()
         }
     }
+}
+
+/// Restores or gives up a workspace whose deletion is complete.
+async fn from_trash(desk: &Desk, id: WorkspaceId, intent: &str) -> Response {
+    let deleted = desk.store.deleted_workspace(id).await.unwrap().unwrap();
+    let row = Workspace {
+        desired: Desired::Stopped,
+        lifecycle: Lifecycle::Stopped,
+        updated_at: SystemClock.now(),
+        ..deleted.workspace
+    };
+    if intent == "purge" {
+        desk.store.purge_workspace(&row, event()).await.unwrap();
+        return answer(desk, &row);
+    }
+    let quota = Quota { workspaces: 1000 };
+    let restored = desk.store.restore_workspace(&row, quota, event()).await;
+    answer(desk, &restored.unwrap())
 }
 
 async fn log(State(desk): State<Desk>) -> Body {

@@ -11,6 +11,7 @@ import {
 } from "@/components/ui/alert-dialog";
 import { Button } from "@/components/ui/button";
 import { DialogFooter, DialogHeader } from "@/components/ui/dialog";
+import { CAN_BE_RESTORED } from "@/lib/workspace";
 
 interface ConfirmDialogProps {
   title: string;
@@ -71,8 +72,16 @@ type AboutOne = Omit<ConfirmDialogProps, "title" | "children" | "verb" | "isDest
 export function DeleteDialog({ name, ...dialog }: AboutOne) {
   return (
     <ConfirmDialog title={`Delete ${name}?`} verb="Delete workspace" isDestructive {...dialog}>
-      The container is removed. The volumes with its files stay on the server until an administrator
-      removes them.
+      Its container is removed. {CAN_BE_RESTORED}
+    </ConfirmDialog>
+  );
+}
+
+/** Asks before a deleted workspace's files are removed. */
+export function PurgeDialog({ name, ...dialog }: AboutOne) {
+  return (
+    <ConfirmDialog title={`Delete ${name} for ever?`} verb="Delete for ever" isDestructive {...dialog}>
+      Its files are removed from the server now. They cannot be got back.
     </ConfirmDialog>
   );
 }

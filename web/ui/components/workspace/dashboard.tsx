@@ -12,6 +12,7 @@ import { Input } from "@/components/ui/input";
 import { Skeleton } from "@/components/ui/skeleton";
 import { CreateDialog } from "@/components/workspace/create-dialog";
 import { NoWorkspaces } from "@/components/workspace/no-workspaces";
+import { RecentlyDeleted } from "@/components/workspace/recently-deleted";
 import { StateAnnouncer } from "@/components/workspace/state-announcer";
 import { WorkspaceRow } from "@/components/workspace/workspace-row";
 import { useFeedStatus } from "@/hooks/use-events";
@@ -61,7 +62,12 @@ function Workspaces({ user }: { user: User }) {
           <List workspaces={workspaces.data} search={search} user={user} onClear={() => setSearch("")} />
         </>
       )}
-      {workspaces.data !== undefined && <StateAnnouncer workspaces={workspaces.data} />}
+      {workspaces.data !== undefined && (
+        <>
+          <RecentlyDeleted />
+          <StateAnnouncer workspaces={workspaces.data} />
+        </>
+      )}
     </>
   );
 }

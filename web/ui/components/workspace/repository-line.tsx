@@ -4,8 +4,13 @@ import type { Workspace } from "@/lib/api/types";
 import { shortRepository } from "@/lib/format";
 import { cn } from "@/lib/utils";
 
+interface RepositoryLineProps {
+  workspace: Pick<Workspace, "repository" | "branch">;
+  className?: string;
+}
+
 /** Where a workspace's files come from, in one line. */
-export function RepositoryLine({ workspace, className }: { workspace: Workspace; className?: string }) {
+export function RepositoryLine({ workspace, className }: RepositoryLineProps) {
   const { repository, branch } = workspace;
   return (
     <p className={cn("flex min-w-0 items-center gap-3 text-[0.8125rem] leading-5 text-muted-foreground", className)}>

@@ -1,23 +1,15 @@
 "use client";
 
-import { toast } from "sonner";
-
-import { useDeleteWorkspace, useStartWorkspace, useStopWorkspace } from "@/hooks/use-workspaces";
-import { asApiError } from "@/lib/api/error";
+import { complain } from "@/components/workspace/complain";
+import { useDeletion } from "@/components/workspace/use-deletion";
+import { useStartWorkspace, useStopWorkspace } from "@/hooks/use-workspaces";
 import type { Workspace } from "@/lib/api/types";
 
 /** Start, stop and delete for one workspace, with a message when the server refuses. */
 export function useWorkspaceActions(workspace: Workspace) {
   const start = useStartWorkspace();
   const stop = useStopWorkspace();
-  const remove = useDeleteWorkspace();
-  const complain = (title: string) => (cause: unknown) => {
-    const error = asApiError(cause);
-    if (error.isSignedOut) return;
-    toast.error(title, {
-      description: error.hint === undefined ? error.message : `${error.message} ${error.hint}`,
-    });
-  };
+  const { remove, isRemoving } = useDeletion(workspace);
   return {
     start: () => start.mutate(workspace.id, { onError: complain(`${workspace.name} was not started`) }),
     stop: (onDone?: () => void) =>
@@ -25,13 +17,9 @@ export function useWorkspaceActions(workspace: Workspace) {
         onSuccess: onDone,
         onError: complain(`${workspace.name} was not stopped`),
       }),
-    remove: (onDone: () => void) =>
-      remove.mutate(workspace.id, {
-        onSuccess: onDone,
-        onError: complain(`${workspace.name} was not deleted`),
-      }),
+    remove,
     isStarting: start.isPending,
     isStopping: stop.isPending,
-    isRemoving: remove.isPending,
+    isRemoving,
   };
 }

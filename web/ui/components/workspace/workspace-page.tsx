@@ -14,14 +14,15 @@ import { RepositoryLine } from "@/components/workspace/repository-line";
 import { Stage } from "@/components/workspace/stage";
 import { StartProgress } from "@/components/workspace/start-progress";
 import { StateAnnouncer } from "@/components/workspace/state-announcer";
+import { useDeletion } from "@/components/workspace/use-deletion";
 import { useWorkspaceActions } from "@/components/workspace/use-workspace-actions";
 import { BareBar, BarSkeleton, WorkspaceBar } from "@/components/workspace/workspace-bar";
 import { useSite } from "@/hooks/use-site";
-import { useWorkspace } from "@/hooks/use-workspaces";
+import { useDeletedWorkspaces, useWorkspace } from "@/hooks/use-workspaces";
 import { asApiError } from "@/lib/api/error";
 import type { User, Workspace } from "@/lib/api/types";
-import { workspaceIdFromPath } from "@/lib/navigate";
-import { canFrame, isOwner } from "@/lib/workspace";
+import { RECENTLY_DELETED, workspaceIdFromPath } from "@/lib/navigate";
+import { CAN_BE_RESTORED, canFrame, isOwner } from "@/lib/workspace";
 
 const never = (): (() => void) => () => undefined;
 
@@ -54,7 +55,7 @@ function WorkspaceView({ id, user }: { id: string; user: User }) {
     return (
       <Frame bar={<BareBar user={user} />}>
         {failure.status === 404 || failure.status === 400 ? (
-          <NotFound />
+          <NotFound id={id} />
         ) : (
           <ErrorState error={failure} onRetry={() => void refetch()} isRetrying={isFetching} />
         )}
@@ -64,7 +65,7 @@ function WorkspaceView({ id, user }: { id: string; user: User }) {
   if (workspace === null) {
     return (
       <Frame bar={<BareBar user={user} />}>
-        <Gone />
+        <Gone id={id} />
       </Frame>
     );
   }
@@ -92,7 +93,7 @@ function Content({ workspace, user }: { workspace: Workspace; user: User }) {
     case "stopping":
       return <Stage icon={<Spinner />} title={`Stopping ${workspace.name}`} text="Programs in it are asked to end. Its files stay." />;
     case "deleting":
-      return <Stage icon={<Spinner />} title={`Deleting ${workspace.name}`} text="The container is being removed. The volumes with its files stay on the server." />;
+      return <Stage icon={<Spinner />} title={`Deleting ${workspace.name}`} text={`Its container is being removed. ${CAN_BE_RESTORED}`} />;
   }
 }
 
@@ -190,7 +191,10 @@ function OthersWorkspace({ workspace }: { workspace: Workspace }) {
   );
 }
 
-function NotFound() {
+function NotFound({ id }: { id: string }) {
+  const deleted = useDeletedWorkspaces();
+  if (deleted.isPending) return <div className="flex-1" />;
+  if (deleted.data?.some((workspace) => workspace.id === id) === true) return <Gone id={id} />;
   return (
     <Stage
       title="There is no such workspace"
@@ -201,14 +205,21 @@ function NotFound() {
   );
 }
 
-function Gone() {
+function Gone({ id }: { id: string }) {
+  const actions = useDeletion({ id, name: "The workspace" });
   return (
     <Stage
       icon={<RoundIcon Icon={Trash2} />}
       title="This workspace was deleted"
-      text="Its container is gone. The volumes with its files stay on the server until an administrator removes them."
+      text={CAN_BE_RESTORED}
     >
-      <ToDashboard />
+      <Button onClick={() => actions.restore()} isBusy={actions.isRestoring}>
+        Restore
+      </Button>
+      <Button asChild variant="outline">
+        {/* A full page load: the list looks at the address once, and is open then. */}
+        <a href={`/dashboard#${RECENTLY_DELETED}`}>Recently deleted</a>
+      </Button>
     </Stage>
   );
 }

@@ -276,6 +276,149 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/deleted-workspaces": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists the caller's deleted workspaces that can be restored, the last deleted first */
+        get: {
+            parameters: {
+                query?: {
+                    /** @description The `next_cursor` of the part before; the first part when absent. */
+                    cursor?: string;
+                    /** @description Rows wanted, from 1 to 200. Default: 50. */
+                    limit?: number;
+                };
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["DeletedWorkspaces"];
+                    };
+                };
+                /** @description Refused or failed */
+                default: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/deleted-workspaces/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Removes the files of a deleted workspace at once; it cannot be restored then */
+        delete: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    /** @description The workspace's id */
+                    id: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Given up */
+                204: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content?: never;
+                };
+                /** @description Refused or failed */
+                default: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/deleted-workspaces/{id}/restore": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Takes a deletion back, complete or not; the workspace is stopped then, with all its files */
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    /** @description The workspace's id */
+                    id: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Restored */
+                202: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Workspace"];
+                    };
+                };
+                /** @description Refused or failed */
+                default: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/events": {
         parameters: {
             query?: never;
@@ -1714,6 +1857,44 @@ export interface components {
              * @description Its password.
              */
             password: string;
+        };
+        /** @description A deleted workspace, which can be restored. */
+        DeletedWorkspace: {
+            /** @description The branch that was checked out; the remote's default when absent. */
+            branch?: string | null;
+            /**
+             * Format: date-time
+             * @description When it was asked for.
+             */
+            created_at: string;
+            /**
+             * Format: date-time
+             * @description When its deletion was complete.
+             */
+            deleted_at: string;
+            /**
+             * @description Its id.
+             * @example kq3v8x1zt0ab
+             */
+            id: string;
+            /**
+             * Format: date-time
+             * @description Until when it can be restored; then its files are removed.
+             */
+            kept_until: string;
+            /** @description The name shown to people. */
+            name: string;
+            /** @description The repository that was cloned into it. */
+            repository?: string | null;
+            /** @description How much of the machine it may use. */
+            size: components["schemas"]["Size"];
+        };
+        /** @description Part of a list of deleted workspaces. */
+        DeletedWorkspaces: {
+            /** @description Where the next part starts, when there is one. */
+            next_cursor?: string | null;
+            /** @description The workspaces, the last deleted first. */
+            workspaces: components["schemas"]["DeletedWorkspace"][];
         };
         /**
          * @description What a workspace's programs may reach.

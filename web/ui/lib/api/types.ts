@@ -7,6 +7,7 @@ import type { components } from "@/lib/api/schema";
 type Schemas = components["schemas"];
 
 export type Workspace = Schemas["Workspace"];
+export type DeletedWorkspace = Schemas["DeletedWorkspace"];
 export type WorkspaceState = Workspace["state"];
 export type Phase = NonNullable<Workspace["progress"]>["phases"][number];
 export type PhaseStatus = Phase["status"];

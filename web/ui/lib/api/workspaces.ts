@@ -1,6 +1,6 @@
 import { api, unwrap } from "@/lib/api/client";
 import { everyPage } from "@/lib/api/pages";
-import type { Workspace } from "@/lib/api/types";
+import type { DeletedWorkspace, Workspace } from "@/lib/api/types";
 
 /** What a person fills in to get a workspace. Empty texts mean "not given". */
 export interface NewWorkspace {
@@ -48,7 +48,25 @@ export function stopWorkspace(id: string): Promise<Workspace> {
   return unwrap(api.POST("/api/workspaces/{id}/stop", { params: { path: { id } } }));
 }
 
-/** Asks for a workspace's container to be removed. */
+/** Asks for a workspace's container to be removed; for a while it can be restored. */
 export function deleteWorkspace(id: string): Promise<Workspace> {
   return unwrap(api.DELETE("/api/workspaces/{id}", { params: { path: { id } } }));
+}
+
+/** Returns the signed-in person's deleted workspaces that can be restored, the last deleted first. */
+export function listDeletedWorkspaces(signal?: AbortSignal): Promise<DeletedWorkspace[]> {
+  return everyPage(async (query) => {
+    const page = await unwrap(api.GET("/api/deleted-workspaces", { params: { query }, signal }));
+    return { items: page.workspaces, next: page.next_cursor };
+  });
+}
+
+/** Takes a deletion back, complete or not; the workspace is stopped then. */
+export function restoreWorkspace(id: string): Promise<Workspace> {
+  return unwrap(api.POST("/api/deleted-workspaces/{id}/restore", { params: { path: { id } } }));
+}
+
+/** Removes a deleted workspace's files at once, for good. */
+export function purgeWorkspace(id: string): Promise<undefined> {
+  return unwrap(api.DELETE("/api/deleted-workspaces/{id}", { params: { path: { id } } }));
 }
