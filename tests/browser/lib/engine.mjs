@@ -9,6 +9,12 @@ export function containers(instance) {
   return lines("docker", ["ps", "--all", ...labelled(instance), "--format", "{{.Names}}"]);
 }
 
+/** Returns the volumes of a workspace, by name. */
+export function volumes(workspace) {
+  const filter = `label=kalpana.workspace=${workspace}`;
+  return lines("docker", ["volume", "ls", "--quiet", "--filter", filter]);
+}
+
 /** Runs a shell command in a workspace's one container, as the person whose workspace it is. */
 export async function runInside(workspace, script) {
   const filter = `label=kalpana.workspace=${workspace}`;

@@ -36,7 +36,7 @@ export async function signIn(person, account) {
 
 /** Waits for the dashboard with its workspaces, or with what it shows when there are none. */
 export async function onDashboard({ page, site }) {
-  await page.waitForURL(`${site.origin}/dashboard`);
+  await page.waitForURL(({ origin, pathname }) => origin === site.origin && pathname === "/dashboard");
   await page.getByRole("heading", { name: "Workspaces", level: 1 }).waitFor();
   await page
     .getByRole("list", { name: "Workspaces" })

@@ -2,7 +2,8 @@
 
 import assert from "node:assert/strict";
 
-import { containers } from "../lib/engine.mjs";
+import { containers, runInside, volumes } from "../lib/engine.mjs";
+import { until } from "../lib/until.mjs";
 import { askToDelete, onDashboard, openCreateDialog, rowOf } from "../lib/ways.mjs";
 import { left } from "../lib/world.mjs";
 
@@ -65,7 +66,7 @@ export const stories = {
     assert.equal(await count(), before);
   },
 
-  "a deletion asks first, and then the workspace is gone": async (world) => {
+  "a deletion asks first, and can be undone at once": async (world) => {
     const ada = left(world.ada, "the administrator");
     const name = "Short-lived";
     await ada.visit("/dashboard");
@@ -75,6 +76,7 @@ export const stories = {
     const { id } = made.body;
     // It appears by itself, as events tell.
     await rowOf(ada, name).getByText("Running").waitFor({ timeout: 60_000 });
+    await runInside(id, "echo precious > /workspace/work.txt");
 
     const question = await askToDelete(ada, name);
     await world.gallery.take(ada.page, "delete-dialog");
@@ -82,16 +84,75 @@ export const stories = {
     await question.waitFor({ state: "detached" });
     await rowOf(ada, name).getByText("Running").waitFor();
 
-    const again = await askToDelete(ada, name);
-    await again.getByRole("button", { name: "Delete workspace" }).click();
-    // While a dialog is open, nothing behind it counts as being there.
-    await again.waitFor({ state: "detached" });
+    await deleteFromDashboard(ada, name);
+    await ada.page.getByRole("button", { name: "Undo" }).click();
+    await ada.page.getByText(`${name} is back`).waitFor();
+    await rowOf(ada, name).getByText("Stopped").waitFor({ timeout: 60_000 });
+    world.shortLived = { id, name };
+  },
+
+  "a deleted workspace is restored from the list, with its files": async (world) => {
+    const ada = left(world.ada, "the administrator");
+    const { id, name } = left(world.shortLived, "a workspace that was deleted and is back");
+    await deleteFromDashboard(ada, name);
     await rowOf(ada, name).waitFor({ state: "detached", timeout: 60_000 });
     const names = await containers(world.site.instance);
     assert.ok(!names.some((container) => container.includes(id)), `a container is left: ${names}`);
+    assert.equal((await volumes(id)).length, 2, "its files are there");
+
+    // Its page says what became of it, and leads to the list.
+    await ada.watch.expecting(/status of 404/, async () => {
+      await ada.visit(`/workspace/${id}`);
+      await ada.page.getByRole("heading", { name: "This workspace was deleted" }).waitFor();
+    });
+    await world.gallery.take(ada.page, "workspace-deleted");
+    await ada.page.getByRole("link", { name: "Recently deleted" }).click();
+    await onDashboard(ada);
+    const row = deletedRow(ada, name);
+    await row.getByText("kept until").waitFor();
+    await world.gallery.take(ada.page, "recently-deleted");
+    await row.getByRole("button", { name: `Restore ${name}` }).click();
+    await rowOf(ada, name).getByText("Stopped").waitFor();
+    await row.waitFor({ state: "detached" });
+    const started = await ada.api("POST", `/api/workspaces/${id}/start`);
+    assert.equal(started.status, 202, JSON.stringify(started.body));
+    await rowOf(ada, name).getByText("Running").waitFor({ timeout: 60_000 });
+    assert.equal(await runInside(id, "cat /workspace/work.txt"), "precious");
+  },
+
+  "what is deleted for ever is gone, files and all": async (world) => {
+    const ada = left(world.ada, "the administrator");
+    const { id, name } = left(world.shortLived, "a workspace that was deleted and is back");
+    await deleteFromDashboard(ada, name);
+    await rowOf(ada, name).waitFor({ state: "detached", timeout: 60_000 });
+    await ada.visit("/dashboard#recently-deleted");
+    await onDashboard(ada);
+    const row = deletedRow(ada, name);
+    await row.getByRole("button", { name: `Delete for ever: ${name}` }).click();
+    const question = ada.page.getByRole("alertdialog", { name: `Delete ${name} for ever?` });
+    await question.waitFor();
+    await world.gallery.take(ada.page, "purge-dialog");
+    await question.getByRole("button", { name: "Delete for ever", exact: true }).click();
+    await question.waitFor({ state: "detached" });
+    await row.waitFor({ state: "detached" });
+    await until("its volumes to go", async () => (await volumes(id)).length === 0);
     await ada.watch.expecting(/status of 404/, async () => {
       await ada.visit(`/workspace/${id}`);
       await ada.page.getByRole("heading", { name: "There is no such workspace" }).waitFor();
     });
   },
 };
+
+/** Deletes a workspace from the dashboard, and waits until that was taken. */
+async function deleteFromDashboard(person, name) {
+  const question = await askToDelete(person, name);
+  await question.getByRole("button", { name: "Delete workspace" }).click();
+  // While a dialog is open, nothing behind it counts as being there.
+  await question.waitFor({ state: "detached" });
+  await person.page.getByText(`Deleted ${name}`, { exact: true }).waitFor();
+}
+
+/** Returns the row of a workspace among the deleted ones. */
+function deletedRow({ page }, name) {
+  return page.getByRole("list", { name: "Recently deleted" }).getByRole("listitem", { name, exact: true });
+}
