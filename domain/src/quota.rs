@@ -1,12 +1,13 @@
 //! Limits per person, and how use is counted against them.
 
+use crate::lifecycle::Lifecycle;
 use crate::workspace::{Desired, Workspace};
 
-/// How much one person may hold. Checked in the same transaction that creates a workspace, so
+/// How much one person may hold. Checked in the same transaction that makes a workspace count, so
 /// that requests in parallel cannot overshoot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Quota {
-    /// Workspaces a person may have, running or not.
+    /// Workspaces a person may have, running or stopped.
     pub workspaces: u32,
 }
 
@@ -33,8 +34,10 @@ impl Quota {
         }
     }
 
-    /// Says whether a workspace counts: one that is deleted, or being deleted, does not.
+    /// Says whether a workspace counts: one that is deleted, or being deleted, does not, and neither
+    /// does one that failed, which must not keep its owner from making another.
     pub fn counts(workspace: &Workspace) -> bool {
         !matches!(workspace.desired, Desired::Deleted | Desired::Purged)
+            && !matches!(workspace.lifecycle, Lifecycle::Failed { .. })
     }
 }

@@ -207,7 +207,15 @@ impl Intents {
                 }
             }
             let audit = event(&row, action, (&actor, asker), now, request_id);
-            match self.store.update_workspace(&changed, Some(audit)).await {
+            let is_counted_anew = !Quota::counts(&row) && Quota::counts(&changed);
+            let written = if is_counted_anew {
+                self.store
+                    .admit_workspace(&changed, self.quota, audit)
+                    .await
+            } else {
+                self.store.update_workspace(&changed, Some(audit)).await
+            };
+            match written {
                 Ok(row) => return Ok(self.tell(row)),
                 Err(StoreError::Conflict { .. }) => {
                     tracing::debug!(workspace.id = %row.id, attempt, "somebody wrote {} in between", row.id);

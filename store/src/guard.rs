@@ -189,6 +189,7 @@ guarded! { Workspaces:
     fn workspaces_in(organization: OrganizationId, page: PageRequest) -> Page<Workspace>;
     fn all_workspaces() -> Vec<Workspace>;
     fn update_workspace(workspace: &Workspace, audit: Option<AuditEvent>) -> Workspace;
+    fn admit_workspace(workspace: &Workspace, quota: Quota, audit: AuditEvent) -> Workspace;
     fn finish_deletion(workspace: &Workspace, now: Timestamp) -> ();
 }
 

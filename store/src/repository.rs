@@ -232,6 +232,18 @@ pub trait Workspaces: Send + Sync {
         audit: Option<AuditEvent>,
     ) -> StoreResult<Workspace>;
 
+    /// Writes what [`Workspaces::update_workspace`] writes to a workspace that begins to count, after
+    /// counting the owner's others against `quota` in the same transaction.
+    ///
+    /// # Errors
+    /// As [`Workspaces::update_workspace`], and `Quota` when the owner has too many.
+    async fn admit_workspace(
+        &self,
+        workspace: &Workspace,
+        quota: Quota,
+        audit: AuditEvent,
+    ) -> StoreResult<Workspace>;
+
     /// Completes a deletion: the row becomes a tombstone that only the volumes' keeper reads, and
     /// nothing is remembered of how its ports were shared.
     ///

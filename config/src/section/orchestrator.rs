@@ -21,7 +21,7 @@ pub struct Orchestrator {
     pub subnet_pool: String,
     /// What workspaces may reach unless asked otherwise: `open` or `none`. Default: `open`.
     pub egress: String,
-    /// Workspaces one person may have. Default: 10.
+    /// Workspaces one person may have; those that failed or are deleted do not count. Default: 10.
     pub workspaces_per_user: u32,
     /// How long a deleted workspace can be restored; then its volumes are removed. Default: 30d.
     pub trash_retention: Span,

@@ -3,6 +3,7 @@
 use std::sync::Mutex;
 
 use kalpana_domain::clock::SystemClock;
+use kalpana_domain::lifecycle::{FailureCode, FailureReason};
 use kalpana_domain::user::{EmailAddress, Role};
 use kalpana_store::records::NewUser;
 use kalpana_store::sqlite::{OpenMode, SqliteStore};
@@ -398,4 +399,40 @@ async fn only_what_is_deleted_is_given_up() {
         matches!(refused, Err(IntentError::NotFound { .. })),
         "{refused:?}"
     );
+}
+
+#[tokio::test]
+async fn what_failed_is_in_nobodys_way_and_is_started_within_the_quota() {
+    let Fixture {
+        intents,
+        store,
+        request,
+        ..
+    } = fixture().await;
+    let mut rows = Vec::new();
+    for _ in 0..3 {
+        rows.push(intents.create(&request, None).await.unwrap());
+    }
+    let failed = Workspace {
+        lifecycle: Lifecycle::Failed {
+            at: rows[0].updated_at,
+            reason: FailureReason::new(FailureCode::CloneFailed, "gone"),
+        },
+        ..rows[0].clone()
+    };
+    store.update_workspace(&failed, None).await.unwrap();
+    let another = intents.create(&request, None).await.unwrap();
+    let start = || intents.change(failed.id.as_str(), Change::Start, &request.asker, None);
+    let refused = start().await.unwrap_err();
+    assert!(
+        matches!(refused, IntentError::Quota(QuotaExceeded { limit: 3 })),
+        "{refused:?}"
+    );
+    let id = another.id.as_str();
+    let deleted = intents
+        .change(id, Change::Delete, &request.asker, None)
+        .await;
+    deleted.unwrap();
+    let started = start().await.unwrap();
+    assert!(matches!(started.lifecycle, Lifecycle::Starting { .. }));
 }

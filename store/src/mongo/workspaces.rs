@@ -98,7 +98,7 @@ async fn remember(
     Ok(())
 }
 
-/// Counts the workspaces that somebody holds, besides one.
+/// Counts the workspaces that somebody holds, besides one, as [`Quota::counts`] does.
 pub(super) async fn held_by(
     attempt: &mut Attempt<'_>,
     owner: UserId,
@@ -108,6 +108,7 @@ pub(super) async fn held_by(
         "userId": owner.to_string(),
         "deletedAt": null,
         "desired": { "$ne": Desired::Deleted.as_str() },
+        "status": { "$ne": "FAILED" },
     };
     if let Some(besides) = besides {
         held.insert("_id", doc! { "$ne": besides.as_str() });
@@ -340,6 +341,28 @@ impl Workspaces for MongoStore {
                     audit::append(attempt, entry).await?;
                 }
                 Ok(changed)
+            }
+            .boxed()
+        })
+        .await
+    }
+
+    async fn admit_workspace(
+        &self,
+        workspace: &Workspace,
+        quota: Quota,
+        event: AuditEvent,
+    ) -> StoreResult<Workspace> {
+        let context = (workspace.clone(), quota, self.entry(event).await?);
+        self.transact(context, |attempt, (workspace, quota, entry)| {
+            async move {
+                lock_owner(attempt, workspace.owner).await?;
+                let fields = written_fields(workspace)?;
+                let written = change(attempt, workspace.id, workspace.version, fields).await?;
+                let others = held_by(attempt, written.owner, Some(written.id)).await?;
+                quota.admit(others).map_err(StoreError::from)?;
+                audit::append(attempt, entry).await?;
+                Ok(written)
             }
             .boxed()
         })

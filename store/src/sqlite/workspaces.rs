@@ -109,7 +109,7 @@ fn remember(
     Ok(())
 }
 
-/// Counts the workspaces that somebody holds, besides one.
+/// Counts the workspaces that somebody holds, besides one, as [`Quota::counts`] does.
 pub(super) fn held_by(
     connection: &Connection,
     owner: &str,
@@ -118,7 +118,8 @@ pub(super) fn held_by(
     let held = one(
         connection,
         "SELECT count(*) AS held FROM workspaces
-         WHERE owner_id = ?1 AND deleted_at IS NULL AND desired <> ?2 AND id IS NOT ?3",
+         WHERE owner_id = ?1 AND deleted_at IS NULL AND desired <> ?2 AND id IS NOT ?3
+               AND json_extract(lifecycle, '$.state') <> 'failed'",
         (owner, Desired::Deleted.as_str(), besides),
         |row| count(row, "held"),
     )?;
@@ -214,6 +215,30 @@ pub(super) fn replace(connection: &Connection, record: &WorkspaceRecord) -> Stor
 /// Cuts a time to what a column holds, so that a state in JSON agrees with its row.
 fn milliseconds(time: Timestamp) -> Timestamp {
     Timestamp::from_millisecond(time.as_millisecond()).unwrap_or(time)
+}
+
+/// Writes what may change of a living workspace, if it still has the version that was seen.
+fn write_row(connection: &Connection, workspace: &Workspace) -> StoreResult<Workspace> {
+    let id = workspace.id.as_str();
+    let changed = change(
+        connection,
+        "UPDATE workspaces
+         SET desired = ?3, lifecycle = ?4, generation = ?5, updated_at = ?6,
+             version = version + 1
+         WHERE id = ?1 AND version = ?2 AND deleted_at IS NULL",
+        (
+            id,
+            to_column(workspace.version, "version")?,
+            workspace.desired.as_str(),
+            to_json(&workspace.lifecycle, "lifecycle")?,
+            to_column(workspace.generation.0, "generation")?,
+            workspace.updated_at.as_millisecond(),
+        ),
+    )?;
+    if changed == 0 {
+        return Err(refusal(connection, id)?);
+    }
+    by_id(connection, id)?.ok_or(StoreError::NotFound { what: "workspace" })
 }
 
 /// Says why a write to a row that must have `version` changed nothing.
@@ -344,29 +369,28 @@ impl Workspaces for SqliteStore {
     ) -> StoreResult<Workspace> {
         let workspace = workspace.clone();
         self.write(move |transaction| {
-            let id = workspace.id.as_str();
-            let changed = change(
-                transaction,
-                "UPDATE workspaces
-                 SET desired = ?3, lifecycle = ?4, generation = ?5, updated_at = ?6,
-                     version = version + 1
-                 WHERE id = ?1 AND version = ?2 AND deleted_at IS NULL",
-                (
-                    id,
-                    to_column(workspace.version, "version")?,
-                    workspace.desired.as_str(),
-                    to_json(&workspace.lifecycle, "lifecycle")?,
-                    to_column(workspace.generation.0, "generation")?,
-                    workspace.updated_at.as_millisecond(),
-                ),
-            )?;
-            if changed == 0 {
-                return Err(refusal(transaction, id)?);
-            }
+            let written = write_row(transaction, &workspace)?;
             if let Some(event) = &event {
                 audit::append(transaction, event)?;
             }
-            by_id(transaction, id)?.ok_or(StoreError::NotFound { what: "workspace" })
+            Ok(written)
+        })
+        .await
+    }
+
+    async fn admit_workspace(
+        &self,
+        workspace: &Workspace,
+        quota: Quota,
+        event: AuditEvent,
+    ) -> StoreResult<Workspace> {
+        let workspace = workspace.clone();
+        self.write(move |transaction| {
+            let written = write_row(transaction, &workspace)?;
+            let (owner, id) = (written.owner.to_string(), written.id.as_str());
+            quota.admit(held_by(transaction, &owner, Some(id))?)?;
+            audit::append(transaction, &event)?;
+            Ok(written)
         })
         .await
     }

@@ -30,7 +30,8 @@ macro_rules! tell {
                     ended_sessions_are_remembered_and_purged, a_token_lives_until_it_is_revoked,
                     tokens_are_listed_newest_first;
                 workspaces: a_workspace_is_remembered_as_it_was_asked_for,
-                    the_quota_holds_under_parallel_creation, a_repeated_request_makes_one_workspace,
+                    the_quota_holds_under_parallel_creation,
+                    what_failed_counts_again_when_it_is_started, a_repeated_request_makes_one_workspace,
                     only_who_saw_the_latest_version_writes, a_deleted_workspace_leaves_a_tombstone,
                     workspaces_are_listed_in_pages;
                 trash: a_deleted_workspace_is_listed_and_restored_as_it_was,

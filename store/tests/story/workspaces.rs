@@ -112,6 +112,54 @@ pub(crate) async fn the_quota_holds_under_parallel_creation(world: &World) {
     }
 }
 
+pub(crate) async fn what_failed_counts_again_when_it_is_started(world: &World) {
+    let (one, other) = (world.open().await, world.open().await);
+    let ada = make_user(&one, "ada").await;
+    let quota = Quota { workspaces: 3 };
+    let reason = FailureReason::new(FailureCode::CloneFailed, "gone");
+    let mut failed = Vec::new();
+    for _ in 0..5 {
+        let creation = event(AuditAction::WorkspaceCreate);
+        let made = one.create_workspace(new_workspace(&ada), quota, None, creation);
+        let mut made = made.await.expect("what failed takes no room");
+        made.lifecycle = Lifecycle::Failed {
+            at: at(1),
+            reason: reason.clone(),
+        };
+        failed.push(one.update_workspace(&made, None).await.expect("written"));
+    }
+    let before = log(&one).await.len();
+    let attempts: Vec<_> = failed
+        .into_iter()
+        .enumerate()
+        .map(|(number, mut row)| {
+            let store = if number % 2 == 0 {
+                one.clone()
+            } else {
+                other.clone()
+            };
+            row.lifecycle = Lifecycle::Starting { since: at(2) };
+            let event = event(AuditAction::WorkspaceStart);
+            tokio::spawn(async move { store.admit_workspace(&row, quota, event).await })
+        })
+        .collect();
+    let mut started = 0;
+    for attempt in attempts {
+        match attempt.await.expect("joined") {
+            Ok(_) => started += 1,
+            Err(StoreError::Quota(exceeded)) => assert_eq!(exceeded.limit, 3),
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(started, 3);
+    assert_eq!(log(&one).await.len(), before + 3);
+    let still_failed = one.all_workspaces().await.expect("listed");
+    let still_failed = still_failed
+        .iter()
+        .filter(|row| matches!(row.lifecycle, Lifecycle::Failed { .. }));
+    assert_eq!(still_failed.count(), 2, "nothing else was changed");
+}
+
 pub(crate) async fn a_repeated_request_makes_one_workspace(world: &World) {
     let store = world.open().await;
     let (ada, bob) = (

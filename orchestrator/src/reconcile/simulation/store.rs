@@ -111,6 +111,33 @@ impl Workspaces for FakeStore {
         })
     }
 
+    async fn admit_workspace(
+        &self,
+        workspace: &Workspace,
+        quota: Quota,
+        audit: AuditEvent,
+    ) -> StoreResult<Workspace> {
+        self.ask(|rows| {
+            let others = rows
+                .clone()
+                .into_iter()
+                .filter(|(id, _)| *id != workspace.id);
+            let others = held(&others.collect(), workspace.owner);
+            let stored = rows.get_mut(&workspace.id);
+            let stored = stored.ok_or(StoreError::NotFound { what: "workspace" })?;
+            if stored.version != workspace.version {
+                return Err(StoreError::Conflict { what: "version" });
+            }
+            quota.admit(others)?;
+            *stored = Workspace {
+                version: workspace.version + 1,
+                ..workspace.clone()
+            };
+            self.audit.lock().unwrap().push(audit);
+            Ok(stored.clone())
+        })
+    }
+
     async fn finish_deletion(&self, workspace: &Workspace, now: Timestamp) -> StoreResult<()> {
         self.ask(|rows| match rows.get(&workspace.id) {
             None => Err(StoreError::NotFound { what: "workspace" }),

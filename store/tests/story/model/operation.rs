@@ -56,6 +56,7 @@ pub(super) enum Operation {
     WorkspacesIn(OrganizationId, usize),
     AllWorkspaces,
     UpdateWorkspace(Workspace, Option<AuditEvent>),
+    AdmitWorkspace(Workspace, Quota, AuditEvent),
     FinishDeletion(Workspace, Timestamp),
     DeletedWorkspace(WorkspaceId),
     DeletedWorkspacesOf(UserId, usize),
@@ -160,6 +161,9 @@ impl Operation {
             Self::UpdateWorkspace(asked, event) => {
                 told(&store.update_workspace(&asked, event).await)
             }
+            Self::AdmitWorkspace(asked, quota, event) => {
+                told(&store.admit_workspace(&asked, quota, event).await)
+            }
             Self::FinishDeletion(asked, now) => told(&store.finish_deletion(&asked, now).await),
             Self::DeletedWorkspace(id) => told(&store.deleted_workspace(id).await),
             Self::DeletedWorkspacesOf(owner, size) => {
@@ -205,7 +209,7 @@ impl Operation {
             };
         }
         let event = draw.event();
-        match draw.random.random_range(0..84) {
+        match draw.random.random_range(0..87) {
             0 => Self::IsSetupRequired,
             1..3 => Self::PutSetupSecret(draw.hash(), draw.time()),
             3..6 => Self::CompleteSetup(draw.hash(), draw.new_user(), event),
@@ -265,6 +269,12 @@ impl Operation {
                     workspaces: draw.random.random_range(0..8),
                 };
                 Self::RestoreWorkspace(draw.changed_workspace(), quota, event)
+            }
+            84..87 => {
+                let quota = Quota {
+                    workspaces: draw.random.random_range(0..8),
+                };
+                Self::AdmitWorkspace(draw.changed_workspace(), quota, event)
             }
             82 | 83 => Self::PurgeWorkspace(draw.changed_workspace(), event),
             72..75 => Self::ChangePassword(draw.password_change(), event),

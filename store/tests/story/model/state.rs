@@ -518,6 +518,21 @@ impl Model {
         Ok(changed)
     }
 
+    fn admit_workspace(
+        &mut self,
+        asked: &Workspace,
+        quota: Quota,
+        event: &AuditEvent,
+    ) -> StoreResult<Workspace> {
+        self.writable()?;
+        self.seen(asked.id, asked.version)?;
+        let others = self
+            .living()
+            .filter(|held| held.owner == asked.owner && held.id != asked.id && Quota::counts(held));
+        quota.admit(u32::try_from(others.count()).expect("few"))?;
+        self.update_workspace(asked, Some(event))
+    }
+
     fn finish_deletion(&mut self, asked: &Workspace, now: Timestamp) -> StoreResult<()> {
         self.writable()?;
         let record = self.seen(asked.id, asked.version)?;
@@ -740,6 +755,9 @@ impl Model {
                 told(&Ok(all))
             }
             O::UpdateWorkspace(asked, event) => told(&self.update_workspace(asked, event.as_ref())),
+            O::AdmitWorkspace(asked, quota, event) => {
+                told(&self.admit_workspace(asked, *quota, event))
+            }
             O::FinishDeletion(asked, now) => told(&self.finish_deletion(asked, *now)),
             O::DeletedWorkspace(id) => told(&Ok(self.workspaces.get(id).and_then(Self::deleted))),
             O::DeletedWorkspacesOf(owner, size) => in_pages(&self.deleted_of(*owner), *size),
