@@ -111,19 +111,20 @@ pub(crate) struct Looked {
 }
 
 impl Looked {
-    /// Takes the time of a look. Returns whether it is believed: by how the clock went since the last
-    /// one, and the first time because nothing speaks against it.
+    /// Takes the time of a look. Returns whether it is believed, by how the clock went since the last
+    /// one. The first is not: a machine that has just started may not know the date yet.
     fn believes(&mut self, now: Timestamp, uptime: Duration) -> bool {
-        if let Some((then, up)) = self.last.replace((now, uptime)) {
-            let passed = SignedDuration::try_from(uptime.saturating_sub(up)).unwrap_or_default();
-            let parted = (now.duration_since(then) - passed).abs();
-            if parted > CLOCK_TOLERANCE {
-                tracing::warn!(
-                    "the clock jumped by {} s, so nothing leaves the trash by its time for a day",
-                    parted.as_secs()
-                );
-                self.distrusted_until = uptime + DISTRUST;
-            }
+        let Some((then, up)) = self.last.replace((now, uptime)) else {
+            return false;
+        };
+        let passed = SignedDuration::try_from(uptime.saturating_sub(up)).unwrap_or_default();
+        let parted = (now.duration_since(then) - passed).abs();
+        if parted > CLOCK_TOLERANCE {
+            tracing::warn!(
+                "the clock jumped by {} s, so nothing leaves the trash by its time for a day",
+                parted.as_secs()
+            );
+            self.distrusted_until = uptime + DISTRUST;
         }
         uptime >= self.distrusted_until
     }

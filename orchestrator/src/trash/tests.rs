@@ -186,6 +186,25 @@ async fn a_clock_that_jumps_empties_no_trash() {
 }
 
 #[tokio::test]
+async fn a_process_that_has_just_started_does_not_know_the_date() {
+    let mut world = World::new().await;
+    let deleted = world.deleted().await;
+    world.clock.advance(SignedDuration::from_hours(24 * 365));
+    world.look().await;
+    assert_eq!(world.volumes_of(deleted), 2);
+    // The date is set right, and after its day it is believed.
+    world.clock.advance(SignedDuration::from_hours(-24 * 365));
+    world.pass(INTERVAL);
+    world.look().await;
+    world.pass(RETENTION - INTERVAL * 2);
+    world.look().await;
+    assert_eq!(world.volumes_of(deleted), 2);
+    world.pass(INTERVAL * 2);
+    world.look().await;
+    assert_eq!(world.volumes_of(deleted), 0);
+}
+
+#[tokio::test]
 async fn a_restored_workspace_has_its_volumes_whenever_that_was() {
     let mut world = World::new().await;
     let deleted = world.deleted().await;

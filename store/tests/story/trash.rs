@@ -49,7 +49,7 @@ pub(crate) async fn a_deleted_workspace_is_listed_and_restored_as_it_was(world: 
     let deleted = make_deleted(&store, &ada, 5).await;
     let id = deleted.workspace.id;
     assert_eq!(deleted.deleted_at, at(5));
-    assert_eq!(trash_of(&other, &ada).await, [deleted.clone()]);
+    assert_eq!(trash_of(&other, &ada).await, std::slice::from_ref(&deleted));
     assert_eq!(trash_of(&other, &bob).await, []);
     let of_living = store.deleted_workspace(living.id).await.expect("read");
     assert_eq!(of_living, None);
