@@ -19,7 +19,7 @@ up: ## installs what is missing, builds, and starts Kalpana (ARGS="..." go to 'k
 test: ## runs every test there is, real browser and containers included
 	@scripts/test
 
-soak: ## runs for an hour and more what 'make test' runs in minutes: outages of the database, races, moves
+soak: ## runs for hours what 'make test' runs in minutes: outages of the database, races, moves
 	@scripts/soak
 
 conformance: ## judges the gateway by sslyze, testssl.sh and slowhttptest

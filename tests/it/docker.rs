@@ -8,6 +8,7 @@ mod image;
 mod inside;
 mod isolation;
 mod journey;
+mod kills;
 mod operations;
 mod outage;
 mod password;
