@@ -5,6 +5,9 @@ use std::time::Duration;
 use kalpana_tests::docker::{docker, run_inside};
 use kalpana_tests::{World, until};
 
+/// A name that could be an id.
+const NAME: &str = "demoproject1";
+
 /// The volumes of a workspace.
 async fn volumes(id: &str) -> anyhow::Result<usize> {
     let label = format!("label=kalpana.workspace={id}");
@@ -38,11 +41,11 @@ async fn a_deleted_workspace_comes_back_with_its_files_until_they_are_given_up()
 -> anyhow::Result<()> {
     let world = World::start(&[]).await?;
     let run = async |arguments: &[&str]| world.kalpana(arguments, &[], "").await;
-    let id = workspace_with_a_file(&world, "demo").await?;
+    let id = workspace_with_a_file(&world, NAME).await?;
     let empty = run(&["workspace", "deleted"]).await?;
     assert_eq!(empty.stdout.trim(), "no deleted workspaces");
 
-    let deleted = run(&["workspace", "delete", "demo", "--yes"]).await?;
+    let deleted = run(&["workspace", "delete", NAME, "--yes"]).await?;
     assert!(
         deleted
             .stdout
@@ -56,9 +59,9 @@ async fn a_deleted_workspace_comes_back_with_its_files_until_they_are_given_up()
         .await?
         .json()?;
     assert_eq!(listed[0]["id"], id.as_str());
-    let restored = run(&["workspace", "restore", "demo", "--format", "json"]).await?;
+    let restored = run(&["workspace", "restore", NAME, "--format", "json"]).await?;
     assert_eq!(restored.json()?["state"], "stopped", "{}", restored.stderr);
-    let started = run(&["workspace", "start", "demo"]).await?;
+    let started = run(&["workspace", "start", NAME]).await?;
     assert_eq!(started.code, 0, "{}", started.stderr);
     assert_eq!(
         run_inside(&id, "cat /workspace/work.txt").await?.trim(),
@@ -66,12 +69,12 @@ async fn a_deleted_workspace_comes_back_with_its_files_until_they_are_given_up()
     );
 
     // Taken back at once, while the container is being removed: it is stopped, and nothing is lost.
-    let deleting = run(&["workspace", "delete", "demo", "--yes", "--no-wait"]).await?;
+    let deleting = run(&["workspace", "delete", NAME, "--yes", "--no-wait"]).await?;
     assert_eq!(deleting.code, 0, "{}", deleting.stderr);
     let restored = run(&["workspace", "restore", &id]).await?;
     assert_eq!(restored.code, 0, "{}", restored.stderr);
     let started = until("a start", Duration::from_secs(60), async || {
-        let started = run(&["workspace", "start", "demo"]).await?;
+        let started = run(&["workspace", "start", NAME]).await?;
         Ok((started.code == 0).then_some(()))
     });
     started.await?;
@@ -81,13 +84,13 @@ async fn a_deleted_workspace_comes_back_with_its_files_until_they_are_given_up()
     );
 
     // What lives is not given up. What was deleted is, and a process that dies at once forgets it not.
-    let refused = run(&["workspace", "purge", "demo", "--yes"]).await?;
+    let refused = run(&["workspace", "purge", NAME, "--yes"]).await?;
     assert_eq!(refused.code, 1, "{}", refused.stdout);
-    let deleted = run(&["workspace", "delete", "demo", "--yes"]).await?;
+    let deleted = run(&["workspace", "delete", NAME, "--yes"]).await?;
     assert_eq!(deleted.code, 0, "{}", deleted.stderr);
-    let unasked = run(&["workspace", "purge", "demo"]).await?;
+    let unasked = run(&["workspace", "purge", NAME]).await?;
     assert!(unasked.stderr.contains("--yes"), "{}", unasked.stderr);
-    let purged = run(&["workspace", "purge", "demo", "--yes"]).await?;
+    let purged = run(&["workspace", "purge", NAME, "--yes"]).await?;
     assert_eq!(purged.code, 0, "{}", purged.stderr);
     world.kill_role("orchestrator").await?;
     until_gone(&id).await?;

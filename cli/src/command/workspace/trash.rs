@@ -80,10 +80,12 @@ impl Restore {
     pub(super) async fn run(self) -> anyhow::Result<()> {
         let One { workspace, remote } = self.one;
         let api = Api::signed_in(remote.url.as_deref())?;
-        // One that is still being deleted is in no list of deleted ones, and goes by its id.
-        let id = match WorkspaceId::parse(&workspace) {
-            Ok(id) => id.to_string(),
-            Err(_) => find(&api, &workspace).await?.id,
+        // A name may look like an id. One that is still being deleted is in no list of deleted ones,
+        // and goes by its id.
+        let id = match (find(&api, &workspace).await, WorkspaceId::parse(&workspace)) {
+            (Ok(found), _) => found.id,
+            (Err(_), Ok(id)) => id.to_string(),
+            (Err(error), Err(_)) => return Err(error),
         };
         let path = format!("/api/deleted-workspaces/{id}/restore");
         let restored: Workspace = api.call(Method::POST, &path, None::<&()>).await?;
