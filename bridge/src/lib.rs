@@ -1,10 +1,11 @@
 //! The hands inside a workspace container: the one program of ours that runs there.
 //!
-//! One static executable with four jobs. [`init`] is PID 1: it reaps, keeps the children, and
+//! One static executable with five jobs. [`init`] is PID 1: it reaps, keeps the children, and
 //! restarts [`serve`], which listens on the workspace's socket and decides what runs. Both are
 //! root with few capabilities, and the only processes that are. Everything else goes through
 //! [`exec`], which gives all privileges up before it becomes the program; [`clone`] is such a
-//! program too, so that Git works with the workspace user's rights and nothing more.
+//! program too, so that Git works with the workspace user's rights and nothing more. The fifth is
+//! the user's own: [`keep_awake`], under the name `kalpana`.
 //!
 //! ```text
 //! bridge init (PID 1) ── bridge serve        socket, preamble, forwarding, JSON-RPC
@@ -14,7 +15,7 @@
 //! ```
 //!
 //! The bridge dials nobody and trusts nothing it is sent. Reading order: [`settings`], [`init`],
-//! [`control`], [`serve`].
+//! [`control`], [`serve`], [`activity`].
 
 pub mod settings;
 
@@ -24,8 +25,11 @@ pub mod control;
 
 pub mod serve;
 
+pub mod activity;
+
 pub mod clone;
 pub mod exec;
+pub mod keep_awake;
 
 pub mod backoff;
 pub mod clock;

@@ -1,17 +1,26 @@
-//! Reads which of the bridge's jobs to do, and does it.
+//! Reads which of the bridge's jobs to do, and does it. Under the name `kalpana` it does what the
+//! workspace's user may ask for.
 
+use std::ffi::OsStr;
+use std::path::Path;
 use std::process::ExitCode;
 
 use kalpana_bridge::exec::Exec;
 use kalpana_bridge::settings::{Settings, SettingsError};
-use kalpana_bridge::{clone, init, log, serve};
+use kalpana_bridge::{clone, init, keep_awake, log, serve};
 
 /// The exit code of a bridge that was told something impossible. Source: `EX_CONFIG`, sysexits.h.
 const CONFIGURATION: u8 = 78;
 
 fn main() -> ExitCode {
-    let args: Vec<String> = std::env::args_os()
-        .skip(1)
+    let mut raw_args = std::env::args_os();
+    let program = raw_args.next().unwrap_or_default();
+    let raw_args: Vec<_> = raw_args.collect();
+    if Path::new(&program).file_name() == Some(OsStr::new(keep_awake::PROGRAM)) {
+        return keep_awake::kalpana(&raw_args);
+    }
+    let args: Vec<String> = raw_args
+        .iter()
         .map(|arg| arg.to_string_lossy().into_owned())
         .collect();
     match args.first().map(String::as_str) {
@@ -22,6 +31,7 @@ fn main() -> ExitCode {
             Err(error) => failed(&error, 126),
         },
         Some("clone") => clone::run(&args[1..]),
+        Some("keep-awake") => keep_awake::run(&raw_args[1..]),
         Some("--version") => {
             log::say_now(&format!("kalpana bridge {}", env!("CARGO_PKG_VERSION")));
             ExitCode::SUCCESS

@@ -4,6 +4,7 @@
 //! It may die at any time: [`init`](crate::init) starts it again, the children live on, and
 //! everything here is found again by looking.
 
+mod activity;
 mod clone;
 mod door;
 mod editor;
@@ -30,6 +31,7 @@ use tokio::sync::watch;
 use crate::settings::Settings;
 use crate::{clock, environment, log};
 
+use activity::Watcher;
 use door::Door;
 use events::Events;
 use link::Link;
@@ -39,6 +41,7 @@ struct Shared {
     settings: Settings,
     user: UserInfo,
     events: Events,
+    activity: Watcher,
     /// Whether the editor answers and may be visited.
     is_editor_ready: watch::Sender<bool>,
 }
@@ -69,6 +72,7 @@ async fn serve(settings: Settings) -> std::io::Result<()> {
     let listener = door::listen(&socket)?;
     let shared = Arc::new(Shared {
         user: environment::user(&settings),
+        activity: Watcher::start(&settings)?,
         settings,
         events: Events::new(),
         is_editor_ready: watch::Sender::new(false),

@@ -20,8 +20,8 @@ use kalpana_protocol::launch::LaunchSettings;
 use kalpana_protocol::preamble::{Audience, Target};
 
 use support::{
-    WORKSPACE_UID, bare_repository, dial, ended, eventually, get, launch, repository, status,
-    write_launch,
+    LIMIT, WORKSPACE_UID, bare_repository, dial, ended, eventually, get, launch, repository, rpc,
+    status, write_launch,
 };
 
 const IMAGE: &str = "kalpana/workspace:dev";
@@ -472,4 +472,39 @@ async fn repository_is_cloned_by_the_workspace_user_and_only_once() {
         site.as_user(&["cat", "/workspace/project/README"]).stdout,
         b"mine\n"
     );
+}
+
+#[tokio::test]
+async fn activity_is_seen_with_the_capabilities_that_there_are() {
+    let site = Site::new("activity");
+    site.start(&[]);
+    ended(&site.orchestrator(), PhaseName::Editor).await;
+    // The first page starts the real work of the editor.
+    get(&site.gateway(), Target::Editor, "/?folder=/workspace").await;
+    let (client, _notifications) = rpc(&site.orchestrator()).await;
+    client.activity(LIMIT).await.unwrap();
+
+    // Programs that live too briefly to be seen themselves, and write to the disk.
+    let work = "while :; do head -c 9000000 /dev/zero >/workspace/file; sync /workspace/file; done";
+    let script = format!(
+        "setsid sh -c '{work}' >/dev/null 2>&1 & setsid /opt/kalpana/bridge keep-awake 2h -- sleep 1000 >/dev/null 2>&1 &"
+    );
+    assert!(site.as_user(&["sh", "-c", &script]).status.success());
+    let command = format!("sh -c {}", &work[..60]);
+    let activity = eventually("the work is seen", || async {
+        let activity = client.activity(LIMIT).await.unwrap();
+        let work = activity.busiest.iter().find(|process| {
+            process.command.starts_with(&command) && process.disk_bytes_per_second > 0
+        });
+        (work.is_some() && !activity.keepers.is_empty()).then_some(activity)
+    })
+    .await;
+    for process in &activity.busiest {
+        assert!(!process.command.contains("code-server"), "{activity:?}");
+    }
+    let [keeper] = &activity.keepers[..] else {
+        panic!("{activity:?}");
+    };
+    assert_eq!(keeper.command, "sleep 1000");
+    assert!((7100..=7200).contains(&keeper.seconds_left), "{keeper:?}");
 }

@@ -11,7 +11,8 @@ use std::num::NonZeroU16;
 use std::path::{Path, PathBuf};
 
 use kalpana_bridge_client::{CallError, ConnectError, Notification};
-use kalpana_protocol::bridge::{LogSource, Phase, PhaseName, PhaseStatus, RpcError};
+use kalpana_protocol::bridge::activity::BUSIEST_LIMIT;
+use kalpana_protocol::bridge::{Activity, LogSource, Phase, PhaseName, PhaseStatus, RpcError};
 use kalpana_protocol::preamble::{self, Audience, Denial, Preamble, Target};
 use rustix::process::Signal;
 use serde_json::Value;
@@ -393,6 +394,37 @@ async fn conversation_follows_its_rules() {
     assert_eq!(code(unknown), RpcError::METHOD_NOT_FOUND);
     let again = client.request("initialize", &Value::Null, LIMIT).await;
     assert_eq!(code(again), RpcError::INVALID_REQUEST);
+}
+
+#[tokio::test]
+async fn activity_names_busy_programs_and_not_the_editor() {
+    let host = started();
+    ended(&host.orchestrator(), PhaseName::Editor).await;
+    let (client, _notifications) = rpc(&host.orchestrator()).await;
+    let methods = &client.initialized().methods;
+    assert_eq!(methods, &["activity", "env/info"]);
+    let first = client.activity(LIMIT).await.unwrap();
+    assert!(first.busiest.len() <= BUSIEST_LIMIT);
+    let response = get(&host.gateway(), Target::Editor, "/busy").await;
+    let busy: u32 = response.lines().last().unwrap().parse().unwrap();
+    let is_busy = |activity: &Activity| {
+        let found = activity.busiest.iter().find(|process| process.pid == busy);
+        found.is_some_and(|process| process.cpu_millis > 50)
+    };
+    let activity = eventually("the busy program is seen", || async {
+        Some(client.activity(LIMIT).await.unwrap()).filter(is_busy)
+    })
+    .await;
+    assert!(activity.window_seconds > 0, "{activity:?}");
+    let commands: Vec<_> = activity
+        .busiest
+        .iter()
+        .map(|process| process.command.as_str())
+        .collect();
+    assert_eq!(commands[0], "perl -e alarm 60; 1 while 1 busy-work");
+    // Nothing of this machine that is not the bridge's, and nothing of the editor's.
+    assert_eq!(commands.len(), 1, "{commands:?}");
+    assert_eq!(activity.cpu_millis, activity.busiest[0].cpu_millis);
 }
 
 /// Opens `rpc` by hand and sends `request` as the handshake.

@@ -9,12 +9,14 @@
 //! [`phase`]: notification::PHASE
 //! [`log`]: notification::LOG
 
+pub mod activity;
 pub mod environment;
 pub mod phase;
 pub mod rpc;
 
 use serde::{Deserialize, Serialize};
 
+pub use activity::Activity;
 pub use environment::EnvironmentInfo;
 pub use phase::{Phase, PhaseName, PhaseStatus};
 pub use rpc::{Incoming, Outgoing, RequestId, RpcError};
@@ -36,6 +38,8 @@ pub mod method {
     /// Opens the conversation: [`Initialize`](super::Initialize) →
     /// [`Initialized`](super::Initialized).
     pub const INITIALIZE: &str = "initialize";
+    /// What goes on in the container: nothing → [`Activity`](super::Activity).
+    pub const ACTIVITY: &str = "activity";
     /// What the container is: nothing → [`EnvironmentInfo`](super::EnvironmentInfo).
     pub const ENVIRONMENT_INFO: &str = "env/info";
     /// Gives up on a request: a notification, [`Cancel`](super::Cancel).
@@ -137,7 +141,7 @@ mod tests {
                 frame_bytes: 1 << 20,
                 requests_in_flight: 64,
             },
-            methods: vec!["env/info".into()],
+            methods: vec!["activity".into(), "env/info".into()],
             phases: vec![Phase::done(PhaseName::Boot, at), clone],
         };
         insta::assert_json_snapshot!(initialized, @r#"
@@ -151,6 +155,7 @@ mod tests {
             "requests_in_flight": 64
           },
           "methods": [
+            "activity",
             "env/info"
           ],
           "phases": [

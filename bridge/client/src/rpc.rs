@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use kalpana_protocol::bridge::{
-    Cancel, EnvironmentInfo, FRAME_LIMIT, IN_FLIGHT_LIMIT, Incoming, Initialize, Initialized,
-    LogLine, Outgoing, Phase, RequestId, RpcError, SUBPROTOCOL, method, notification,
+    Activity, Cancel, EnvironmentInfo, FRAME_LIMIT, IN_FLIGHT_LIMIT, Incoming, Initialize,
+    Initialized, LogLine, Outgoing, Phase, RequestId, RpcError, SUBPROTOCOL, method, notification,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -142,6 +142,14 @@ impl RpcClient {
     /// Returns what the bridge said about itself, the phases up to then among it.
     pub fn initialized(&self) -> &Initialized {
         &self.initialized
+    }
+
+    /// Asks what goes on in the container.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn activity(&self, limit: Duration) -> Result<Activity, CallError> {
+        self.request(method::ACTIVITY, &Value::Null, limit).await
     }
 
     /// Asks what the container is.

@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 # Stands in for the editor: an HTTP server on the socket that `--socket` names.
-# /healthz answers 200, /orphan leaves a process behind whose parent has gone, every other path
-# answers with the environment and the arguments.
+# /healthz answers 200, /orphan leaves a process behind whose parent has gone, /busy leaves one that
+# computes for a minute, /environment answers with the environment and the arguments.
 use strict;
 use warnings;
 use IO::Socket::UNIX;
@@ -32,6 +32,13 @@ while (1) {
         }
         close $write;
         $body = <$read>;
+    } elsif ($request =~ m{ /busy }) {
+        my $busy = fork;
+        if (!$busy) {
+            close $client;
+            exec 'perl', '-e', 'alarm 60; 1 while 1', 'busy-work';
+        }
+        $body = $busy;
     } elsif ($request =~ m{ /environment }) {
         $body = join("\n", (map { "$_=$ENV{$_}" } sort keys %ENV), "ARGV=@ARGV");
     }

@@ -24,6 +24,9 @@ pub(super) type Method = fn(Arc<Shared>, Value) -> Call;
 /// Returns the function of a method.
 pub(super) fn find(name: &str) -> Option<Method> {
     match name {
+        method::ACTIVITY => {
+            Some(|shared, _| Box::pin(async move { answer(&shared.activity.ask().await?) }))
+        }
         method::ENVIRONMENT_INFO => {
             Some(|shared, _| Box::pin(async move { environment_info(&shared) }))
         }
@@ -49,7 +52,9 @@ pub(super) fn initialized(
             frame_bytes: FRAME_LIMIT as u64,
             requests_in_flight: IN_FLIGHT_LIMIT as u32,
         },
-        methods: vec![method::ENVIRONMENT_INFO.to_owned()],
+        methods: [method::ACTIVITY, method::ENVIRONMENT_INFO]
+            .map(str::to_owned)
+            .to_vec(),
         phases,
     })
 }
