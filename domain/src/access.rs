@@ -93,6 +93,7 @@ mod tests {
                 size: Size::Small,
                 egress: Egress::None,
             },
+            sleep: Default::default(),
             desired: Desired::Running,
             lifecycle: Lifecycle::Stopped,
             generation: Generation(1),

@@ -48,6 +48,15 @@ pub enum AuditAction {
     /// A workspace's start was asked for.
     #[serde(rename = "workspace.start")]
     WorkspaceStart,
+    /// A workspace was put to sleep, by somebody or because nobody was there.
+    #[serde(rename = "workspace.pause")]
+    WorkspacePause,
+    /// A workspace was woken, by somebody who asked or visited.
+    #[serde(rename = "workspace.wake")]
+    WorkspaceWake,
+    /// How a workspace sleeps was changed.
+    #[serde(rename = "workspace.set_sleep")]
+    WorkspaceSetSleep,
     /// A workspace's stop was asked for.
     #[serde(rename = "workspace.stop")]
     WorkspaceStop,
@@ -124,6 +133,9 @@ impl AuditAction {
             Self::TokenRevokeAll => "token.revoke_all",
             Self::WorkspaceCreate => "workspace.create",
             Self::WorkspaceStart => "workspace.start",
+            Self::WorkspacePause => "workspace.pause",
+            Self::WorkspaceWake => "workspace.wake",
+            Self::WorkspaceSetSleep => "workspace.set_sleep",
             Self::WorkspaceStop => "workspace.stop",
             Self::WorkspaceDelete => "workspace.delete",
             Self::WorkspaceRestore => "workspace.restore",

@@ -1,7 +1,7 @@
 //! What things are in Kalpana, and the rules that need no I/O to be checked.
 //!
 //! Read in this order: [`id`] and [`address`] say how things are called, [`workspace`] and
-//! [`lifecycle`] what a workspace is and where it is in its life, [`user`] and [`access`] who may
+//! [`lifecycle`] what a workspace is and where it is in its life, [`sleep`] when it sleeps, [`user`] and [`access`] who may
 //! do what to it, [`sharing`] who else may visit its ports. Nothing here opens a file, a socket or a clock of its own: time arrives as an
 //! argument, and [`clock`] is the one place that reads it.
 
@@ -16,6 +16,7 @@ pub mod organization;
 pub mod quota;
 pub mod repository;
 pub mod sharing;
+pub mod sleep;
 pub mod user;
 pub mod workspace;
 

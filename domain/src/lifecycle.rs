@@ -20,6 +20,12 @@ pub enum Lifecycle {
         /// When the editor first answered.
         since: Timestamp,
     },
+    /// The container is frozen, or about to be, with everything its programs hold in memory. A
+    /// visit wakes it.
+    Paused {
+        /// When it was put to sleep.
+        since: Timestamp,
+    },
     /// The container is being ended.
     Stopping {
         /// When the stop was asked for.
@@ -112,8 +118,8 @@ pub struct InvalidTransition {
 
 impl Lifecycle {
     /// Every state's name, in the order a workspace usually passes them.
-    pub const NAMES: [&'static str; 6] = [
-        "stopped", "starting", "running", "stopping", "failed", "deleting",
+    pub const NAMES: [&'static str; 7] = [
+        "stopped", "starting", "running", "paused", "stopping", "failed", "deleting",
     ];
 
     /// Returns the state's name, as it stands in the API, in metrics and in logs.
@@ -122,6 +128,7 @@ impl Lifecycle {
             Self::Stopped => "stopped",
             Self::Starting { .. } => "starting",
             Self::Running { .. } => "running",
+            Self::Paused { .. } => "paused",
             Self::Stopping { .. } => "stopping",
             Self::Failed { .. } => "failed",
             Self::Deleting { .. } => "deleting",
@@ -132,7 +139,10 @@ impl Lifecycle {
     pub fn is_active(&self) -> bool {
         matches!(
             self,
-            Self::Starting { .. } | Self::Running { .. } | Self::Stopping { .. }
+            Self::Starting { .. }
+                | Self::Running { .. }
+                | Self::Paused { .. }
+                | Self::Stopping { .. }
         )
     }
 
@@ -158,15 +168,39 @@ impl Lifecycle {
         }
     }
 
+    /// Puts to sleep: nothing is sent there any more, and the container is frozen next.
+    ///
+    /// # Errors
+    /// [`InvalidTransition`] unless `Running`.
+    pub fn pause(self, now: Timestamp) -> Result<Self, InvalidTransition> {
+        match self {
+            Self::Running { .. } => Ok(Self::Paused { since: now }),
+            other => Err(other.refuse("paused")),
+        }
+    }
+
+    /// Wakes: the container is thawed next, and what it was doing goes on.
+    ///
+    /// # Errors
+    /// [`InvalidTransition`] unless `Paused`.
+    pub fn wake(self, now: Timestamp) -> Result<Self, InvalidTransition> {
+        match self {
+            Self::Paused { .. } => Ok(Self::Running { since: now }),
+            other => Err(other.refuse("woken")),
+        }
+    }
+
     /// Begins a stop.
     ///
     /// # Errors
-    /// [`InvalidTransition`] unless `Starting`, `Running` or `Failed` (whose container may linger).
+    /// [`InvalidTransition`] unless `Starting`, `Running`, `Paused` or `Failed` (whose container may
+    /// linger).
     pub fn stop(self, now: Timestamp) -> Result<Self, InvalidTransition> {
         match self {
-            Self::Starting { .. } | Self::Running { .. } | Self::Failed { .. } => {
-                Ok(Self::Stopping { since: now })
-            }
+            Self::Starting { .. }
+            | Self::Running { .. }
+            | Self::Paused { .. }
+            | Self::Failed { .. } => Ok(Self::Stopping { since: now }),
             other => Err(other.refuse("stopped")),
         }
     }
@@ -188,9 +222,10 @@ impl Lifecycle {
     /// [`InvalidTransition`] when `Stopped`, `Failed` already, or `Deleting`.
     pub fn fail(self, now: Timestamp, reason: FailureReason) -> Result<Self, InvalidTransition> {
         match self {
-            Self::Starting { .. } | Self::Running { .. } | Self::Stopping { .. } => {
-                Ok(Self::Failed { at: now, reason })
-            }
+            Self::Starting { .. }
+            | Self::Running { .. }
+            | Self::Paused { .. }
+            | Self::Stopping { .. } => Ok(Self::Failed { at: now, reason }),
             other => Err(other.refuse("marked failed")),
         }
     }
@@ -234,18 +269,19 @@ mod tests {
             Lifecycle::Stopped,
             Lifecycle::Starting { since: at },
             Lifecycle::Running { since: at },
+            Lifecycle::Paused { since: at },
             Lifecycle::Stopping { since: at },
             Lifecycle::Failed { at, reason },
             Lifecycle::Deleting { since: at },
         ]
     }
 
-    /// Rows: from. Columns: start, started, stop, stopped, fail, restore.
+    /// Rows: from. Columns: start, started, pause, wake, stop, stopped, fail, restore.
     #[test]
     fn the_table_of_legal_transitions_is_exact() {
         let at = Timestamp::UNIX_EPOCH;
         let reason = FailureReason::new(FailureCode::ContainerDied, "it died");
-        let table: Vec<(&str, [bool; 6])> = every_state()
+        let table: Vec<(&str, [bool; 8])> = every_state()
             .into_iter()
             .map(|state| {
                 (
@@ -253,6 +289,8 @@ mod tests {
                     [
                         state.clone().start(at).is_ok(),
                         state.clone().started(at).is_ok(),
+                        state.clone().pause(at).is_ok(),
+                        state.clone().wake(at).is_ok(),
                         state.clone().stop(at).is_ok(),
                         state.clone().stopped().is_ok(),
                         state.clone().fail(at, reason.clone()).is_ok(),
@@ -264,12 +302,34 @@ mod tests {
         assert_eq!(
             table,
             vec![
-                ("stopped", [true, false, false, false, false, false]),
-                ("starting", [false, true, true, false, true, false]),
-                ("running", [false, false, true, false, true, false]),
-                ("stopping", [false, false, false, true, true, false]),
-                ("failed", [true, false, true, false, false, false]),
-                ("deleting", [false, false, false, false, false, true]),
+                (
+                    "stopped",
+                    [true, false, false, false, false, false, false, false]
+                ),
+                (
+                    "starting",
+                    [false, true, false, false, true, false, true, false]
+                ),
+                (
+                    "running",
+                    [false, false, true, false, true, false, true, false]
+                ),
+                (
+                    "paused",
+                    [false, false, false, true, true, false, true, false]
+                ),
+                (
+                    "stopping",
+                    [false, false, false, false, false, true, true, false]
+                ),
+                (
+                    "failed",
+                    [true, false, false, false, true, false, false, false]
+                ),
+                (
+                    "deleting",
+                    [false, false, false, false, false, false, false, true]
+                ),
             ]
         );
     }

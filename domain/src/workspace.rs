@@ -9,6 +9,7 @@ use crate::Timestamp;
 use crate::id::{Generation, OrganizationId, UserId, WorkspaceId};
 use crate::lifecycle::Lifecycle;
 use crate::repository::{BranchName, RepositoryUrl};
+use crate::sleep::SleepPolicy;
 
 /// The name a person gave a workspace. Never part of a host name, a path or a container name.
 ///
@@ -249,6 +250,9 @@ pub struct Workspace {
     pub owner: UserId,
     /// What was asked for.
     pub spec: Spec,
+    /// How it sleeps.
+    #[serde(default)]
+    pub sleep: SleepPolicy,
     /// What is wanted now.
     pub desired: Desired,
     /// Where it is.

@@ -73,8 +73,10 @@ pub enum Refusal {
     NotRunning {
         /// Where it would be.
         route: Arc<Route>,
-        /// Whether it is the owner who asks.
-        is_owner: bool,
+        /// Who asks, by what right.
+        visit: Visit,
+        /// The session that they come with; of a visitor without one, one of this request.
+        session: SessionId,
     },
     /// It was started since what is known here, and its owner asks: the feed has it in a moment.
     StartedSince,
@@ -202,8 +204,11 @@ fn enter(
         right,
     };
     if !route.runs() {
-        let is_owner = visit.is_owners();
-        return Err(Refusal::NotRunning { route, is_owner });
+        return Err(Refusal::NotRunning {
+            route,
+            visit,
+            session,
+        });
     }
     Ok(Permit {
         route,

@@ -16,6 +16,7 @@ use kalpana_certs::Resolver;
 use kalpana_config::Site;
 use kalpana_domain::address::{Surface, WorkspaceAddress};
 use kalpana_domain::clock::Clock;
+use kalpana_protocol::orchestrator::AwakeKind;
 use pingora_http::RequestHeader;
 use tokio_util::sync::CancellationToken;
 
@@ -28,11 +29,13 @@ use crate::host::{Host, Hosts, Ports};
 use crate::limit::Limits;
 use crate::live::{Entry, Live, Switch};
 use crate::metrics::Metrics;
+use crate::presence::Presence;
 use crate::rate::Rates;
 use crate::request::{Kind, RequestContext};
 use crate::respond::Reply;
 use crate::routes::{Routes, Target};
 use crate::sessions::Sessions;
+use crate::waker::{Visitor, Waker};
 
 /// Where whom to write to about a weakness is told.
 const SECURITY_TXT: &str = "/.well-known/security.txt";
@@ -71,6 +74,10 @@ pub struct Judge {
     pub security_contact: Option<String>,
     /// How long workspace sessions last.
     pub session_lifetime: Duration,
+    /// Who was where.
+    pub presence: Arc<Presence>,
+    /// Who wakes what sleeps.
+    pub waker: Waker,
     /// Cancelled when another process has taken over.
     pub left: CancellationToken,
 }
@@ -86,6 +93,8 @@ impl std::fmt::Debug for Judge {
 pub enum Next {
     /// Forward it.
     Forward,
+    /// Wake the workspace, then judge it again.
+    Wake(Visitor),
     /// Answer it. The reason is empty when nothing was refused.
     Answer(Reply, &'static str),
 }
@@ -164,6 +173,42 @@ impl Judge {
         })
     }
 
+    /// Judges a request, and wakes the workspace it is for where whoever sends it means to go there:
+    /// the request waits meanwhile, and is none the wiser.
+    pub async fn decide(
+        &self,
+        head: &RequestHeader,
+        head_bytes: usize,
+        request: &mut RequestContext,
+    ) -> Next {
+        let next = self.judge(head, head_bytes, request);
+        let (Next::Wake(visitor), Kind::Workspace(address)) = (&next, request.kind) else {
+            return next;
+        };
+        if let Err(error) = self
+            .waker
+            .wake(address.workspace, *visitor, request.client)
+            .await
+        {
+            tracing::warn!(
+                request.id, host = request.host(), %error,
+                "the workspace could not be woken: {error}"
+            );
+            return Next::Answer(self.not_woken(address), "not_woken");
+        }
+        match self.judge(head, head_bytes, request) {
+            // It was put to sleep again in that very moment.
+            Next::Wake(_) => Next::Answer(self.not_woken(address), "not_woken"),
+            next => next,
+        }
+    }
+
+    fn not_woken(&self, address: WorkspaceAddress) -> Reply {
+        Reply::NotWoken {
+            control: self.control_page(address),
+        }
+    }
+
     fn judge_workspace(
         &self,
         head: &RequestHeader,
@@ -212,6 +257,9 @@ impl Judge {
                 if let Err(too_many) = self.rates.workspace(address.workspace) {
                     return Next::Answer(Reply::TooManyRequests(too_many), "rate_workspace");
                 }
+                if permit.visit().user().is_some() && shows_a_person(head) {
+                    self.presence.note(address.workspace, AwakeKind::Visit);
+                }
                 request.permit = Some(permit);
                 Next::Forward
             }
@@ -223,9 +271,26 @@ impl Judge {
                 };
                 Next::Answer(Reply::Preflight(allowed), reason)
             }
-            Err(Refusal::NotRunning { route, is_owner }) => {
+            Err(Refusal::NotRunning {
+                route,
+                visit,
+                session,
+            }) => {
+                let is_owner = visit.is_owners();
                 if is_owner && matches!(route.target, Target::Stopped) && wakes(head) {
                     return Next::Answer(self.begin_sign_in(head, address), "wakes");
+                }
+                let visitor = visit.user().map(|user| Visitor { user, session });
+                if let Some(visitor) = visitor
+                    && matches!(
+                        route.target,
+                        Target::Paused {
+                            stays_asleep: false
+                        }
+                    )
+                    && wakes(head)
+                {
+                    return Next::Wake(visitor);
                 }
                 let reply = if is_owner {
                     self.not_running(address, &route.target)
@@ -340,6 +405,7 @@ impl Judge {
                 reason: message.to_string(),
                 control,
             },
+            Target::Paused { .. } => Reply::Asleep { control },
             Target::Stopped | Target::Running(_) => Reply::Stopped { control },
         }
     }
@@ -412,6 +478,12 @@ pub fn unauthenticated(request: &RequestContext) -> Reply {
 fn wakes(head: &RequestHeader) -> bool {
     is_navigation(head)
         && fetch::is_meant(|name| head.headers.get(name).map(http::HeaderValue::as_bytes))
+}
+
+/// Tells whether a request is one that a person made, rather than a page that is merely open: they
+/// opened a page, or sent something.
+fn shows_a_person(head: &RequestHeader) -> bool {
+    !matches!(head.method.as_str(), "GET" | "HEAD" | "OPTIONS") || wakes(head)
 }
 
 /// Says whom to write to about a weakness. Source: RFC 9116. It asks to be read anew within a

@@ -54,6 +54,7 @@ pub mod metrics;
 pub mod monotonic;
 pub mod newcomers;
 pub mod plain;
+pub mod presence;
 pub mod proxy;
 pub mod proxy_protocol;
 pub mod rate;
@@ -72,6 +73,7 @@ mod testing;
 pub mod ticketer;
 pub mod tunnel;
 pub mod upstream;
+pub mod waker;
 
 use std::fmt;
 use std::net::SocketAddr;

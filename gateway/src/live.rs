@@ -14,7 +14,7 @@ use dashmap::DashMap;
 use kalpana_domain::id::{SessionId, UserId, WorkspaceId};
 
 use crate::sharing::Visit;
-use crate::tunnel::control::{Control, Cut};
+use crate::tunnel::control::{Control, Cut, Seen};
 use crate::upstream::connections::Handle;
 
 /// Whom something open depends on.
@@ -98,6 +98,25 @@ impl Live {
     /// Cuts every tunnel that is open.
     pub fn cut_tunnels(&self, cut: Cut) {
         self.cut_each(|opened| matches!(opened.switch, Switch::Tunnel(_)), cut);
+    }
+
+    /// Returns the tunnels that are open to people who are signed in, by a number of their own, and
+    /// what each has done so far.
+    pub fn tunnels(&self) -> Vec<(u64, WorkspaceId, Seen)> {
+        let mut tunnels = Vec::new();
+        for open in &self.open {
+            let Key::Workspace(workspace) = *open.key() else {
+                continue;
+            };
+            for opened in open.value() {
+                if let Switch::Tunnel(control) = &opened.switch
+                    && opened.visit.user().is_some()
+                {
+                    tunnels.push((opened.number, workspace, control.seen()));
+                }
+            }
+        }
+        tunnels
     }
 
     fn cut_each(&self, is_meant: impl Fn(&Opened) -> bool, cut: Cut) -> usize {

@@ -14,6 +14,7 @@ use crate::tunnel::pump::End;
 pub struct Metrics {
     requests: HistogramVec,
     denied: IntCounterVec,
+    wakes: HistogramVec,
     feeds: IntGaugeVec,
     /// Connections from outside that are open.
     pub connections: IntGauge,
@@ -56,6 +57,21 @@ impl Metrics {
             &["route_kind", "status_class"],
         )?;
         registry.register(Box::new(requests.clone()))?;
+        let wakes = HistogramVec::new(
+            HistogramOpts::new(
+                "kalpana_gateway_wake_duration_seconds",
+                "Time that visitors of a sleeping workspace waited until it was awake, once for all \
+                 who waited together.",
+            )
+            .buckets(vec![
+                0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+            ]),
+            &["outcome"],
+        )?;
+        registry.register(Box::new(wakes.clone()))?;
+        for outcome in ["woken", "failed"] {
+            wakes.with_label_values(&[outcome]);
+        }
         let feeds = IntGaugeVec::new(
             Opts::new(
                 "kalpana_gateway_feed_up",
@@ -102,6 +118,7 @@ impl Metrics {
                 "Memory that the editor's kept files take.",
             )?,
             requests,
+            wakes,
             feeds,
             denied: counters(
                 "kalpana_gateway_denied_total",
@@ -139,6 +156,14 @@ impl Metrics {
         };
         self.requests
             .with_label_values(&[route_kind, class])
+            .observe(duration.as_secs_f64());
+    }
+
+    /// Counts a sleeping workspace that somebody came to, and how long they waited.
+    pub fn woken(&self, is_awake: bool, duration: Duration) {
+        let outcome = if is_awake { "woken" } else { "failed" };
+        self.wakes
+            .with_label_values(&[outcome])
             .observe(duration.as_secs_f64());
     }
 

@@ -113,7 +113,8 @@ impl ProxyHttp for Proxy {
             return Ok(true);
         }
         let head_bytes = limit::head_bytes(session.as_downstream());
-        match self.judge.judge(session.req_header(), head_bytes, request) {
+        let head = session.req_header();
+        match self.judge.decide(head, head_bytes, request).await {
             Next::Forward => {
                 let assets = self.assets.as_ref();
                 let head = session.req_header();
@@ -130,6 +131,7 @@ impl ProxyHttp for Proxy {
                     None => Ok(false),
                 }
             }
+            Next::Wake(_) => Error::e_explain(ErrorType::InternalError, "a request to wake twice"),
             Next::Answer(reply, reason) => {
                 if !reason.is_empty() {
                     request.denied = Some(reason);

@@ -88,6 +88,16 @@ pub enum Reply {
         /// The page.
         control: String,
     },
+    /// The workspace is asleep, and nobody meant to wake it.
+    Asleep {
+        /// The page that wakes it.
+        control: String,
+    },
+    /// The workspace is asleep, and could not be woken.
+    NotWoken {
+        /// The page that says more.
+        control: String,
+    },
     /// The workspace is being stopped.
     Stopping {
         /// The page that can start it again.
@@ -149,6 +159,8 @@ impl Reply {
             Self::WorkspaceSilent => 504,
             Self::SharedNotRunning
             | Self::Stopped { .. }
+            | Self::Asleep { .. }
+            | Self::NotWoken { .. }
             | Self::Stopping { .. }
             | Self::Starting { .. }
             | Self::Failed { .. }
@@ -183,6 +195,8 @@ impl Reply {
             Self::WorkspaceUnreachable { .. } => "workspace_unreachable",
             Self::WorkspaceSilent => "workspace_silent",
             Self::Stopped { .. } => "workspace_stopped",
+            Self::Asleep { .. } => "workspace_asleep",
+            Self::NotWoken { .. } => "workspace_not_woken",
             Self::Stopping { .. } => "workspace_stopping",
             Self::Starting { .. } => "workspace_starting",
             Self::Failed { .. } => "workspace_failed",
@@ -356,6 +370,8 @@ mod tests {
                 retry: "https://x/".to_owned(),
             },
             Reply::Stopped { control: control() },
+            Reply::Asleep { control: control() },
+            Reply::NotWoken { control: control() },
             Reply::Stopping { control: control() },
             Reply::Starting { step: None },
             Reply::Starting {

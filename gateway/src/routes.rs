@@ -35,6 +35,8 @@ pub struct Routes {
     named: Mutex<HashSet<Id>>,
     /// Raised when what is known is not what was kept on disk.
     changed: Notify,
+    /// Raised when a workspace has somewhere to send requests that had nowhere.
+    woken: Notify,
 }
 
 /// A workspace's fixed 128 bits, as two words: aligned to sixteen bytes an entry would be larger.
@@ -62,6 +64,7 @@ impl Routes {
             heard: watch::Sender::new(false),
             named: Mutex::default(),
             changed: Notify::new(),
+            woken: Notify::new(),
         }
     }
 
@@ -78,6 +81,19 @@ impl Routes {
     pub fn find(&self, workspace: WorkspaceId) -> Option<Arc<Route>> {
         let found = self.table.get(&workspace.into())?;
         Some(Arc::clone(&found))
+    }
+
+    /// Waits until a workspace has somewhere to send requests.
+    pub async fn until_it_runs(&self, workspace: WorkspaceId) {
+        loop {
+            let mut woken = std::pin::pin!(self.woken.notified());
+            // Before the look, so that nothing is missed between the two.
+            woken.as_mut().enable();
+            if self.find(workspace).is_some_and(|route| route.runs()) {
+                return;
+            }
+            woken.await;
+        }
     }
 
     /// Tells whether anything is known, heard or recalled. Before that an absent route means
@@ -98,6 +114,9 @@ impl Routes {
                 let key = Id::from(route.workspace);
                 let (runs, generation) = (route.runs(), route.generation);
                 let before = self.table.insert(key, Arc::new(route));
+                if runs {
+                    self.woken.notify_waiters();
+                }
                 if let Some(before) = before
                     && before.runs()
                     && (!runs || before.generation != generation)

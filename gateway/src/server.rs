@@ -105,6 +105,7 @@ pub async fn run(mut deps: Dependencies, shutdown: CancellationToken) -> Result<
             sweep(&rates, &drained),
             fill(filler, &drained),
             sessions.watch(&drained),
+            tell_presence(&deps, &judge, &drained),
             upstreams.watch(deps.config.response_header_timeout.0, &drained),
         );
     };
@@ -229,9 +230,13 @@ fn announce(deps: &Dependencies, tls: &TcpListener, plain: Option<&TcpListener>)
 }
 
 async fn follow_routes(deps: &Dependencies, routes: &Arc<Routes>, until: &CancellationToken) {
-    let socket = deps.site.orchestrator_socket();
-    let client = Client::new("orchestrator", socket, deps.peers.token.clone());
+    let client = parts::orchestrator(deps);
     follow(client, "/v1/routes", &reader(), &**routes, until.clone()).await;
+}
+
+async fn tell_presence(deps: &Dependencies, judge: &Judge, until: &CancellationToken) {
+    let client = parts::orchestrator(deps);
+    judge.presence.tell(&judge.live, &client, until).await;
 }
 
 async fn follow_sessions(deps: &Dependencies, sessions: &Arc<Sessions>, until: &CancellationToken) {

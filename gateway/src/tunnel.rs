@@ -195,6 +195,8 @@ impl Tunnels {
     ) -> Outcome {
         match self.judge.judge(&head, head_bytes, request) {
             Next::Forward => {}
+            // Editors that have lost their connection try again by themselves: nobody meant it.
+            Next::Wake(_) => return Outcome::Refused(Reply::Internal, "internal"),
             Next::Answer(reply, reason) => return Outcome::Refused(reply, reason),
         }
         let (Kind::Workspace(address), Some(permit)) = (request.kind, request.permit.clone())

@@ -12,11 +12,13 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use futures_util::StreamExt as _;
+use kalpana_domain::id::WorkspaceId;
 use kalpana_domain::lifecycle::Lifecycle;
 use kalpana_domain::workspace::Workspace;
 use kalpana_link::REQUEST_ID_HEADER;
 use kalpana_protocol::orchestrator::{
-    CreateWorkspace, Intent, InternalError, LogLine, WorkspaceAnswer,
+    AwakeKind, CreateWorkspace, Intent, InternalError, LogLine, Presence, SleepIntent,
+    WorkspaceAnswer,
 };
 use kalpana_store::StoreError;
 use serde::Deserialize;
@@ -24,6 +26,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::{broadcast, mpsc};
 
 use crate::engine::Engine;
+use crate::idle::watch::Watch;
 use crate::intent::{Change, IntentError, Intents};
 use crate::logs::{Journal, Lines};
 use crate::reconcile::describe;
@@ -46,6 +49,7 @@ pub(crate) struct Api {
     pub(crate) intents: Intents,
     pub(crate) engine: Arc<dyn Engine>,
     pub(crate) journal: Journal,
+    pub(crate) watch: Arc<Watch>,
 }
 
 /// Returns every route of the API.
@@ -54,11 +58,16 @@ pub(crate) fn router(api: Api) -> Router {
     Router::new()
         .route("/v1/workspaces", post(create))
         .route("/v1/workspaces/{id}/start", post(start))
+        .route("/v1/workspaces/{id}/wake", post(wake))
+        .route("/v1/workspaces/{id}/pause", post(pause))
         .route("/v1/workspaces/{id}/stop", post(stop))
         .route("/v1/workspaces/{id}/delete", post(delete))
         .route("/v1/workspaces/{id}/restore", post(restore))
         .route("/v1/workspaces/{id}/purge", post(purge))
+        .route("/v1/workspaces/{id}/sleep", post(sleep))
         .route("/v1/workspaces/{id}/logs", get(logs))
+        .route("/v1/workspaces/{id}/wakefulness", get(wakefulness))
+        .route("/v1/presence", post(presence))
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .with_state(api)
         .nest("/v1/routes", feeds.routes.router())
@@ -73,6 +82,14 @@ async fn create(State(api): State<Api>, headers: HeaderMap, body: Bytes) -> Answ
 
 async fn start(state: State<Api>, id: Path<String>, headers: HeaderMap, body: Bytes) -> Answer {
     change(state, id, headers, body, Change::Start).await
+}
+
+async fn wake(state: State<Api>, id: Path<String>, headers: HeaderMap, body: Bytes) -> Answer {
+    change(state, id, headers, body, Change::Wake).await
+}
+
+async fn pause(state: State<Api>, id: Path<String>, headers: HeaderMap, body: Bytes) -> Answer {
+    change(state, id, headers, body, Change::Pause).await
 }
 
 async fn stop(state: State<Api>, id: Path<String>, headers: HeaderMap, body: Bytes) -> Answer {
@@ -98,6 +115,17 @@ async fn change(
     accepted(&row)
 }
 
+async fn sleep(
+    State(api): State<Api>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Answer {
+    let intent: SleepIntent = read(&body)?;
+    let changed = api.intents.set_sleep(&id, &intent, request_id(&headers));
+    accepted(&changed.await?)
+}
+
 async fn restore(
     State(api): State<Api>,
     Path(id): Path<String>,
@@ -118,6 +146,27 @@ async fn purge(
     let Intent { asker } = read(&body)?;
     let purged = api.intents.purge(&id, &asker, request_id(&headers));
     accepted(&purged.await?)
+}
+
+async fn wakefulness(State(api): State<Api>, Path(id): Path<String>) -> Answer {
+    let row = api.intents.find(&id).await?;
+    Ok(Json(api.watch.wakefulness(row.id).await).into_response())
+}
+
+/// Takes a gateway's word on who is there. What makes no sense is left out.
+async fn presence(State(api): State<Api>, body: Bytes) -> Answer {
+    let Presence { present } = read(&body)?;
+    for sign in present {
+        let is_a_person = matches!(sign.kind, AwakeKind::Visit | AwakeKind::Typing);
+        if let Ok(id) = WorkspaceId::parse(&sign.workspace)
+            && is_a_person
+        {
+            let ago = Duration::from_secs(sign.seconds_ago);
+            api.watch.register.person(id, sign.kind, ago);
+        }
+    }
+    api.watch.register.heard_gateway();
+    Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 #[derive(Debug, Deserialize)]

@@ -59,6 +59,12 @@ pub(crate) trait Engine: fmt::Debug + Send + Sync {
     /// Starts a container. One that runs is fine.
     async fn start_container(&self, id: &str) -> EngineResult<()>;
 
+    /// Freezes every process of a container. One that is frozen is fine.
+    async fn pause_container(&self, id: &str) -> EngineResult<()>;
+
+    /// Lets the processes of a frozen container go on. One that is not frozen is fine.
+    async fn unpause_container(&self, id: &str) -> EngineResult<()>;
+
     /// Asks a container to end and ends it after `grace`. One that does not run is fine.
     async fn stop_container(&self, id: &str, grace: Duration) -> EngineResult<()>;
 
@@ -130,8 +136,10 @@ pub(crate) struct ContainerSeen {
 pub(crate) enum ContainerState {
     /// Made, never started.
     Created,
-    /// Runs, or is frozen.
+    /// Runs.
     Running,
+    /// Is frozen: its processes are there and do nothing.
+    Paused,
     /// Has ended.
     Exited(Death),
 }
@@ -180,6 +188,8 @@ pub(crate) enum Call {
     CreateContainer,
     InspectContainer,
     StartContainer,
+    PauseContainer,
+    UnpauseContainer,
     StopContainer,
     RemoveContainer,
     Logs,
@@ -202,6 +212,8 @@ impl Call {
             Self::CreateContainer => "create_container",
             Self::InspectContainer => "inspect_container",
             Self::StartContainer => "start_container",
+            Self::PauseContainer => "pause_container",
+            Self::UnpauseContainer => "unpause_container",
             Self::StopContainer => "stop_container",
             Self::RemoveContainer => "remove_container",
             Self::Logs => "logs",

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use kalpana_domain::id::{Generation, WorkspaceId};
 use kalpana_domain::lifecycle::Lifecycle;
+use kalpana_domain::sleep::SleepPolicy;
 use kalpana_domain::workspace::Workspace;
 use kalpana_link::feed::{Publisher, State};
 use kalpana_protocol::orchestrator::{PhaseStatus, Progress, ProgressChange};
@@ -101,7 +102,7 @@ pub(crate) struct Feeds {
 struct Shared {
     keys: Arc<NodeKey>,
     directories: RunDirectories,
-    published: Mutex<HashMap<WorkspaceId, Published>>,
+    published: Mutex<HashMap<WorkspaceId, Told>>,
 }
 
 /// What is told of a running workspace besides its row.
@@ -115,11 +116,25 @@ pub(crate) struct Reach {
 
 /// What was last said of a workspace.
 #[derive(Debug, PartialEq)]
-struct Published {
+struct Told {
     version: u64,
     reach: Option<Reach>,
-    state: &'static str,
+    lifecycle: Lifecycle,
+    sleep: SleepPolicy,
     route: Route,
+}
+
+/// Where a workspace is, as it was told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Published {
+    /// Which.
+    pub(crate) workspace: WorkspaceId,
+    /// Its incarnation.
+    pub(crate) generation: Generation,
+    /// Where it is in its life.
+    pub(crate) lifecycle: Lifecycle,
+    /// How it sleeps.
+    pub(crate) sleep: SleepPolicy,
 }
 
 impl Feeds {
@@ -160,13 +175,13 @@ impl Feeds {
         }
         let is_new_row = earlier.is_none_or(|earlier| earlier.version != row.version);
         let is_new_route = earlier.is_none_or(|earlier| earlier.route != route);
-        let state = row.lifecycle.name();
         published.insert(
             row.id,
-            Published {
+            Told {
                 version: row.version,
                 reach,
-                state,
+                lifecycle: row.lifecycle.clone(),
+                sleep: row.sleep,
                 route: route.clone(),
             },
         );
@@ -214,9 +229,21 @@ impl Feeds {
     pub(crate) fn counts(&self) -> HashMap<&'static str, i64> {
         let mut counts = HashMap::new();
         for published in self.lock().values() {
-            *counts.entry(published.state).or_default() += 1;
+            *counts.entry(published.lifecycle.name()).or_default() += 1;
         }
         counts
+    }
+
+    /// Returns where every workspace is, as it was told.
+    pub(crate) fn published_lifecycles(&self) -> Vec<Published> {
+        let told = self.lock();
+        let published = told.iter().map(|(workspace, told)| Published {
+            workspace: *workspace,
+            generation: Generation(told.route.generation),
+            lifecycle: told.lifecycle.clone(),
+            sleep: told.sleep,
+        });
+        published.collect()
     }
 
     fn route(&self, row: &Workspace, reach: Option<&Reach>) -> Route {
@@ -237,6 +264,9 @@ impl Feeds {
             (Lifecycle::Running { .. } | Lifecycle::Starting { .. }, _) => {
                 Target::Starting { step: None }
             }
+            (Lifecycle::Paused { .. }, _) => Target::Paused {
+                stays_asleep: row.sleep.stays_asleep,
+            },
             (Lifecycle::Stopping { .. } | Lifecycle::Deleting { .. }, _) => Target::Stopping,
             (Lifecycle::Stopped, _) => Target::Stopped,
             (Lifecycle::Failed { reason, .. }, _) => Target::Failed {
@@ -251,7 +281,7 @@ impl Feeds {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<WorkspaceId, Published>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<WorkspaceId, Told>> {
         self.shared.published.lock().expect("no holder panics")
     }
 

@@ -22,6 +22,7 @@ use tokio::sync::Notify;
 
 use crate::feed::Feeds;
 
+mod sleep;
 mod trash;
 
 /// How often a write is repeated when somebody else was faster.
@@ -73,12 +74,48 @@ pub(crate) enum IntentError {
 /// What is asked of a workspace that is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Change {
-    /// Start it.
+    /// Start it, or wake it.
     Start,
+    /// Wake it if it sleeps.
+    Wake,
+    /// Put it to sleep.
+    Pause,
     /// Stop it.
     Stop,
     /// Delete it.
     Delete,
+}
+
+impl Change {
+    /// Returns a workspace as it is to be once the change is kept.
+    fn of(self, row: &Workspace, now: Timestamp) -> Result<Workspace, InvalidTransition> {
+        let lifecycle = row.lifecycle.clone();
+        let is_asleep = matches!(lifecycle, Lifecycle::Paused { .. });
+        let mut changed = Workspace {
+            updated_at: now,
+            ..row.clone()
+        };
+        match self {
+            // What it was doing goes on, so that sessions and connections to it are good still.
+            Self::Wake => changed.lifecycle = lifecycle.wake(now)?,
+            Self::Start if is_asleep => changed.lifecycle = lifecycle.wake(now)?,
+            Self::Start => {
+                changed.lifecycle = lifecycle.start(now)?;
+                changed.desired = Desired::Running;
+                changed.generation = row.generation.next();
+            }
+            Self::Pause => changed.lifecycle = lifecycle.pause(now)?,
+            Self::Stop => {
+                changed.lifecycle = lifecycle.stop(now)?;
+                changed.desired = Desired::Stopped;
+            }
+            Self::Delete => {
+                changed.lifecycle = lifecycle.delete(now);
+                changed.desired = Desired::Deleted;
+            }
+        }
+        Ok(changed)
+    }
 }
 
 /// Takes intents.
@@ -179,33 +216,20 @@ impl Intents {
                 .await?
                 .ok_or_else(not_found)?;
             let now = self.clock.now();
-            let action = match change {
-                Change::Start => AuditAction::WorkspaceStart,
-                Change::Stop => AuditAction::WorkspaceStop,
-                Change::Delete => AuditAction::WorkspaceDelete,
+            let action = match (change, &row.lifecycle) {
+                // Where it already is as asked, nothing is changed and nothing told anew.
+                (Change::Start | Change::Wake, Lifecycle::Running { .. })
+                | (Change::Pause, Lifecycle::Paused { .. })
+                | (Change::Delete, Lifecycle::Deleting { .. }) => return Ok(self.tell(row)),
+                (Change::Start, Lifecycle::Paused { .. }) | (Change::Wake, _) => {
+                    AuditAction::WorkspaceWake
+                }
+                (Change::Start, _) => AuditAction::WorkspaceStart,
+                (Change::Pause, _) => AuditAction::WorkspacePause,
+                (Change::Stop, _) => AuditAction::WorkspaceStop,
+                (Change::Delete, _) => AuditAction::WorkspaceDelete,
             };
-            let mut changed = Workspace {
-                updated_at: now,
-                ..row.clone()
-            };
-            match change {
-                Change::Start => {
-                    changed.lifecycle = row.lifecycle.clone().start(now)?;
-                    changed.desired = Desired::Running;
-                    changed.generation = row.generation.next();
-                }
-                Change::Stop => {
-                    changed.lifecycle = row.lifecycle.clone().stop(now)?;
-                    changed.desired = Desired::Stopped;
-                }
-                Change::Delete if matches!(row.lifecycle, Lifecycle::Deleting { .. }) => {
-                    return Ok(self.tell(row));
-                }
-                Change::Delete => {
-                    changed.lifecycle = row.lifecycle.clone().delete(now);
-                    changed.desired = Desired::Deleted;
-                }
-            }
+            let changed = change.of(&row, now)?;
             let audit = event(&row, action, (&actor, asker), now, request_id);
             let is_counted_anew = !Quota::counts(&row) && Quota::counts(&changed);
             let written = if is_counted_anew {

@@ -17,6 +17,7 @@ mod engine;
 pub mod error;
 pub mod examine;
 mod feed;
+mod idle;
 mod image;
 mod intent;
 mod keys;
@@ -58,6 +59,9 @@ use crate::api::Api;
 use crate::container::Host;
 use crate::engine::docker::DockerEngine;
 use crate::feed::Feeds;
+use crate::idle::Timers;
+use crate::idle::signs::Register;
+use crate::idle::watch::{SleepLimits, Watch};
 use crate::intent::Intents;
 use crate::keys::NodeKey;
 use crate::launch::RunDirectories;
@@ -170,6 +174,7 @@ pub async fn run(dependencies: Dependencies, shutdown: CancellationToken) -> Res
         metrics.clone(),
     ));
     let journal = Journal::default();
+    let (timers, sleep_limits) = (timers(&config), sleep_limits(&config));
     let egress = config
         .egress
         .parse()
@@ -248,27 +253,40 @@ pub async fn run(dependencies: Dependencies, shutdown: CancellationToken) -> Res
     );
     adopt(&rows, &reconciler, &followers).await;
 
-    let api = api::router(Api {
-        intents: Intents {
-            store: workspaces,
-            trash: store,
-            feeds,
-            clock,
-            waker: Arc::new(waker),
-            given_up,
-            quota: Quota {
-                workspaces: config.workspaces_per_user,
-            },
-            egress,
+    let intents = Intents {
+        store: workspaces,
+        trash: store,
+        feeds,
+        clock,
+        waker: Arc::new(waker),
+        given_up,
+        quota: Quota {
+            workspaces: config.workspaces_per_user,
         },
+        egress,
+    };
+    let watch = Arc::new(Watch {
+        insiders: Arc::new(followers.clone()),
+        register: Register::new(Arc::new(SinceStart::new())),
+        intents: intents.clone(),
+        journal: journal.clone(),
+        metrics: reconciler.metrics.clone(),
+        cannot_pause: Arc::new(move |id| reconciler.memory(id, |memory| memory.cannot_pause)),
+        timers,
+        limits: sleep_limits,
+    });
+    let api = api::router(Api {
+        intents,
         engine,
         journal,
+        watch: Arc::clone(&watch),
     });
     tokio::join!(
         kalpana_link::server::serve(listener, api, shutdown.clone()),
         work.sweep(config.reconcile_interval.0, &ready),
         work.listen(),
         emptier.run(shutdown.clone()),
+        watch.run(shutdown.clone()),
     );
     let _ = ready.send(false);
     work.ended().await;
@@ -300,6 +318,28 @@ async fn adopt(
         {
             reconciler.feeds.row(row, Some(reconciler.reach(row.id)));
         }
+    }
+}
+
+/// Returns a time; no time at all stands for ever.
+fn timer(span: kalpana_config::Span) -> Option<Duration> {
+    (!span.0.is_zero()).then_some(span.0)
+}
+
+/// Returns the longest that owners may have their workspaces be idle.
+fn sleep_limits(config: &Orchestrator) -> SleepLimits {
+    SleepLimits {
+        pause_after: timer(config.pause_after_limit),
+        stop_after: timer(config.stop_after_limit),
+    }
+}
+
+/// Returns how long workspaces may be idle.
+fn timers(config: &Orchestrator) -> Timers {
+    Timers {
+        pause_after: timer(config.pause_after),
+        stop_after: timer(config.stop_after),
+        unattended: timer(config.unattended_limit),
     }
 }
 

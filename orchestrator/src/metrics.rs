@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use kalpana_domain::lifecycle::Lifecycle;
-use kalpana_protocol::orchestrator::PhaseName;
+use kalpana_protocol::orchestrator::{AwakeKind, PhaseName};
 use prometheus::{
     HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
 };
@@ -32,6 +32,7 @@ pub(crate) struct Metrics {
     orphans: IntCounterVec,
     volumes: IntGaugeVec,
     volumes_removed: IntCounter,
+    idle_decisions: IntCounterVec,
 }
 
 impl Metrics {
@@ -90,6 +91,13 @@ impl Metrics {
                 "kalpana_orchestrator_volumes_removed_total",
                 "Volumes of deleted workspaces that were removed for good",
             )?,
+            idle_decisions: IntCounterVec::new(
+                Opts::new(
+                    "kalpana_orchestrator_idle_decisions_total",
+                    "Looks at who is idle: what each workspace was left awake for, or what was done",
+                ),
+                &["reason"],
+            )?,
         };
         registry.register(Box::new(metrics.workspaces.clone()))?;
         registry.register(Box::new(metrics.phases.clone()))?;
@@ -99,10 +107,18 @@ impl Metrics {
         registry.register(Box::new(metrics.orphans.clone()))?;
         registry.register(Box::new(metrics.volumes.clone()))?;
         registry.register(Box::new(metrics.volumes_removed.clone()))?;
+        registry.register(Box::new(metrics.idle_decisions.clone()))?;
         // Present from the start, so that a dashboard shows 0 and not nothing.
         metrics.workspaces_by_state(&HashMap::new());
         for phase in PhaseName::ALL {
             metrics.phases.with_label_values(&[phase.as_str()]);
+        }
+        let awake = AwakeKind::ALL.map(AwakeKind::as_str);
+        for reason in awake
+            .into_iter()
+            .chain(["paused", "stopped", "gateway_silent"])
+        {
+            metrics.idle_decisions.with_label_values(&[reason]);
         }
         for outcome in ["settled", "waiting", "failed"] {
             metrics.passes.with_label_values(&[outcome]);
@@ -122,6 +138,11 @@ impl Metrics {
             let count = counts.get(state).copied().unwrap_or(0);
             self.workspaces.with_label_values(&[state]).set(count);
         }
+    }
+
+    /// Counts what came of a look at whether a workspace is idle.
+    pub(crate) fn idle_decision(&self, reason: &str) {
+        self.idle_decisions.with_label_values(&[reason]).inc();
     }
 
     /// Counts a finished phase of a start.
@@ -185,6 +206,7 @@ mod tests {
         insta::assert_snapshot!(names.join("\n"), @"
         kalpana_orchestrator_engine_calls_seconds: How long calls to the container engine took
         kalpana_orchestrator_engine_up: Whether the container engine answers: 1 or 0
+        kalpana_orchestrator_idle_decisions_total: Looks at who is idle: what each workspace was left awake for, or what was done
         kalpana_orchestrator_orphans_removed_total: Containers and networks of ours that belonged to no workspace
         kalpana_orchestrator_reconcile_passes_total: Comparisons of a workspace with what it should be
         kalpana_orchestrator_start_phase_seconds: How long each phase of a start took

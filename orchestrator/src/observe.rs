@@ -28,7 +28,12 @@ impl Reconciler {
                 .iter()
                 .find(|container| container.generation == Some(row.generation));
             let assets = own.and_then(|container| container.assets.clone());
-            self.memory(id, |memory| memory.assets = assets);
+            let is_frozen = own.is_some_and(|own| own.state == ContainerState::Paused)
+                || matches!(row.lifecycle, Lifecycle::Paused { .. });
+            self.memory(id, |memory| {
+                memory.assets = assets;
+                memory.is_frozen = is_frozen;
+            });
         }
         let readiness = row.map_or(Readiness::Waiting, |row| {
             let is_wanted = matches!(
@@ -71,7 +76,12 @@ impl Reconciler {
     > {
         let containers = self.engine.containers(Some(id)).await?;
         // A running workspace's network is not looked at: it cannot be changed under a container.
-        let is_running = row.is_some_and(|row| matches!(row.lifecycle, Lifecycle::Running { .. }));
+        let is_running = row.is_some_and(|row| {
+            matches!(
+                row.lifecycle,
+                Lifecycle::Running { .. } | Lifecycle::Paused { .. }
+            )
+        });
         let network = if is_running {
             None
         } else {

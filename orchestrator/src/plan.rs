@@ -74,6 +74,16 @@ pub(crate) enum Action {
         /// The engine's id.
         id: String,
     },
+    /// Freeze a container.
+    PauseContainer {
+        /// The engine's id.
+        id: String,
+    },
+    /// Let a frozen container go on.
+    UnpauseContainer {
+        /// The engine's id.
+        id: String,
+    },
     /// Ask a container to end.
     StopContainer {
         /// The engine's id.
@@ -99,6 +109,9 @@ pub(crate) enum Action {
     },
     /// Record that the container is gone without a trace.
     MarkVanished,
+    /// Record that the container of a sleeping workspace is gone: it is stopped, and nobody who was
+    /// there lost anything they were doing.
+    MarkGoneAsleep,
     /// Record that nothing but the volumes is left.
     FinishDeletion,
 }
@@ -111,6 +124,7 @@ pub(crate) fn plan(row: Option<&Workspace>, observed: &Observed) -> Vec<Action> 
     match &row.lifecycle {
         Lifecycle::Starting { .. } => start(row, observed),
         Lifecycle::Running { .. } => keep_running(row, observed),
+        Lifecycle::Paused { .. } => keep_asleep(row, observed),
         Lifecycle::Stopping { .. } => match (&observed.overdue, tear_down(observed)) {
             (Some(reason), actions) if !actions.is_empty() => {
                 vec![Action::MarkFailed(reason.clone())]
@@ -145,7 +159,7 @@ fn start(row: &Workspace, observed: &Observed) -> Vec<Action> {
     let is_verified = observed.verified.as_ref() == Some(&id);
     match container.state {
         // Made by a process that was set up otherwise: nobody has been let in yet, so make it anew.
-        ContainerState::Created | ContainerState::Running
+        ContainerState::Created | ContainerState::Running | ContainerState::Paused
             if container.spec_hash.as_ref() != Some(&observed.wanted_spec_hash) =>
         {
             end(container)
@@ -155,6 +169,7 @@ fn start(row: &Workspace, observed: &Observed) -> Vec<Action> {
             Action::VerifyContainer { id: id.clone() },
             Action::StartContainer { id },
         ],
+        ContainerState::Paused => vec![Action::UnpauseContainer { id }],
         ContainerState::Running if !is_verified => vec![Action::VerifyContainer { id }],
         ContainerState::Running => match &observed.readiness {
             Readiness::Waiting => Vec::new(),
@@ -191,6 +206,9 @@ fn keep_running(row: &Workspace, observed: &Observed) -> Vec<Action> {
     let mut actions: Vec<Action> = stale.into_iter().flat_map(end).collect();
     match current.map(|container| (&container.id, container.state)) {
         Some((_, ContainerState::Running)) => {}
+        Some((id, ContainerState::Paused)) => {
+            actions.push(Action::UnpauseContainer { id: id.clone() });
+        }
         Some((id, ContainerState::Exited(death))) => {
             actions.push(Action::MarkDied {
                 id: id.clone(),
@@ -199,6 +217,23 @@ fn keep_running(row: &Workspace, observed: &Observed) -> Vec<Action> {
         }
         // Made but not started: not the container that was running.
         Some((_, ContainerState::Created)) | None => actions.push(Action::MarkVanished),
+    }
+    actions
+}
+
+/// A sleeping workspace's container is frozen. One that ended in its sleep, as with its host, is
+/// removed, and the workspace is stopped.
+fn keep_asleep(row: &Workspace, observed: &Observed) -> Vec<Action> {
+    let (current, stale) = by_generation(&observed.containers, row.generation);
+    let mut actions: Vec<Action> = stale.into_iter().flat_map(end).collect();
+    match current.map(|container| (&container.id, container.state)) {
+        Some((_, ContainerState::Paused)) => {}
+        Some((id, ContainerState::Running)) => {
+            actions.push(Action::PauseContainer { id: id.clone() });
+        }
+        Some((_, ContainerState::Created | ContainerState::Exited(_))) | None => {
+            actions.push(Action::MarkGoneAsleep);
+        }
     }
     actions
 }
@@ -225,6 +260,12 @@ fn end(container: &ContainerSeen) -> Vec<Action> {
     let remove = Action::RemoveContainer { id: id.clone() };
     match container.state {
         ContainerState::Running => vec![Action::StopContainer { id }, remove],
+        // Thawed first, so that its programs hear that they are to end and can save.
+        ContainerState::Paused => vec![
+            Action::UnpauseContainer { id: id.clone() },
+            Action::StopContainer { id },
+            remove,
+        ],
         ContainerState::Created | ContainerState::Exited(_) => vec![remove],
     }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
-use kalpana_bridge_client::{Bridge, ConnectError, Notification};
+use kalpana_bridge_client::{Bridge, ConnectError, Notification, Notifications, RpcClient};
 use kalpana_domain::clock::Clock;
 use kalpana_domain::id::{Generation, WorkspaceId};
 use kalpana_domain::lifecycle::{FailureCode, FailureReason};
@@ -123,25 +123,10 @@ impl Followers {
 
     /// Dials until somebody answers, and listens until something decisive is said.
     async fn follow(self, workspace: WorkspaceId, generation: Generation) {
-        let shared = &self.0;
         let mut wait = REDIAL;
         let mut warned = false;
         loop {
-            let bridge = Bridge {
-                socket: shared
-                    .directories
-                    .path(workspace.as_str())
-                    .join(SOCKET_NAME),
-                peer_uid: (shared.peer_uid)(),
-                workspace: workspace.to_string(),
-                generation: generation.0,
-                audience: Audience::Orchestrator,
-                key: shared
-                    .keys
-                    .connect_key(workspace, generation, Audience::Orchestrator),
-            };
-            let client = concat!("orchestrator ", env!("CARGO_PKG_VERSION"));
-            match bridge.rpc(client, shared.clock.now(), DIAL_LIMIT).await {
+            match self.dial(workspace, generation, DIAL_LIMIT).await {
                 Ok((rpc, mut notifications)) => {
                     wait = REDIAL;
                     for phase in rpc.initialized().phases.clone() {
@@ -169,6 +154,34 @@ impl Followers {
             tokio::time::sleep(wait).await;
             wait = wait.mul_f64(1.1).min(REDIAL_LIMIT);
         }
+    }
+
+    /// Opens a conversation with the bridge of a generation.
+    ///
+    /// # Errors
+    /// [`ConnectError`], after `limit` at the latest.
+    pub(crate) async fn dial(
+        &self,
+        workspace: WorkspaceId,
+        generation: Generation,
+        limit: Duration,
+    ) -> Result<(RpcClient, Notifications), ConnectError> {
+        let shared = &self.0;
+        let bridge = Bridge {
+            socket: shared
+                .directories
+                .path(workspace.as_str())
+                .join(SOCKET_NAME),
+            peer_uid: (shared.peer_uid)(),
+            workspace: workspace.to_string(),
+            generation: generation.0,
+            audience: Audience::Orchestrator,
+            key: shared
+                .keys
+                .connect_key(workspace, generation, Audience::Orchestrator),
+        };
+        let client = concat!("orchestrator ", env!("CARGO_PKG_VERSION"));
+        bridge.rpc(client, shared.clock.now(), limit).await
     }
 
     /// Notes a phase; returns what it decides, if it does.

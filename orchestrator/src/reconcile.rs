@@ -5,6 +5,7 @@
 //! [`work`] runs passes, one at a time for each workspace; [`act`] carries out single actions.
 
 mod act;
+mod asleep;
 #[cfg(test)]
 mod simulation;
 pub(crate) mod work;
@@ -111,6 +112,10 @@ pub(crate) struct Memory {
     stopping_since: Option<Duration>,
     /// Whether the store did not do as asked when it was last asked.
     has_lost_store: bool,
+    /// Whether its container is frozen, as far as is known: nothing is sent there.
+    pub(crate) is_frozen: bool,
+    /// Whether the engine cannot freeze its container.
+    pub(crate) cannot_pause: bool,
     /// Its place among the concurrent starts.
     place: Option<OwnedSemaphorePermit>,
 }
@@ -203,6 +208,7 @@ impl Reconciler {
             }
         };
         self.note_adoption(&row, &observed);
+        self.publish(&row);
         let actions = plan::plan(Some(&row), &observed);
         if actions.is_empty() {
             return Ok(Round::Over(self.wait(&row)));
@@ -259,8 +265,15 @@ impl Reconciler {
                 memory.last_error = None;
             }
             memory.stopping_since = is_stopping.then(|| memory.stopping_since.unwrap_or(now));
+            memory.is_frozen |= matches!(row.lifecycle, Lifecycle::Paused { .. });
         });
+        self.publish(row);
+    }
+
+    /// Tells a row to whom it concerns, and how the workspace is reached if it can be.
+    fn publish(&self, row: &Workspace) {
         let is_reachable = matches!(row.lifecycle, Lifecycle::Running { .. })
+            && !self.memory(row.id, |memory| memory.is_frozen)
             && self.bridges.watch(row.id, row.generation) == Readiness::Ready;
         self.feeds
             .row(row, is_reachable.then(|| self.reach(row.id)));

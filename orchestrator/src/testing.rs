@@ -7,6 +7,7 @@ use kalpana_domain::Timestamp;
 use kalpana_domain::id::{Generation, OrganizationId, UserId, WorkspaceId};
 use kalpana_domain::lifecycle::Lifecycle;
 use kalpana_domain::repository::{BranchName, RepositoryUrl};
+use kalpana_domain::sleep::SleepPolicy;
 use kalpana_domain::workspace::{Desired, Egress, Size, Spec, Workspace, WorkspaceName};
 
 use crate::container::Host;
@@ -24,6 +25,7 @@ pub(crate) fn workspace() -> Workspace {
         organization: OrganizationId::from_bytes([1; 16]),
         owner: UserId::from_bytes([2; 16]),
         spec: spec(),
+        sleep: SleepPolicy::default(),
         desired: Desired::Running,
         lifecycle: Lifecycle::Starting {
             since: Timestamp::UNIX_EPOCH,

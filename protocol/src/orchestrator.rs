@@ -3,11 +3,17 @@
 //! | call | answers |
 //! |---|---|
 //! | `POST /v1/workspaces` [`CreateWorkspace`] | 202 [`WorkspaceAnswer`] |
-//! | `POST /v1/workspaces/{id}/start`, `/stop`, `/delete` [`Intent`] | 202 [`WorkspaceAnswer`] |
+//! | `POST /v1/workspaces/{id}/start`, `/wake`, `/pause`, `/stop`, `/delete` [`Intent`] | 202 [`WorkspaceAnswer`] |
+//! | `POST /v1/workspaces/{id}/sleep` [`SleepIntent`] | 202 [`WorkspaceAnswer`] |
 //! | `GET /v1/workspaces/{id}/logs?follow=` | newline-delimited [`LogLine`] |
+//! | `GET /v1/workspaces/{id}/wakefulness` | [`Wakefulness`] |
+//! | `POST /v1/presence` [`Presence`] | 204 |
 //! | `GET /v1/progress` | feed of [`ProgressLine`] |
 //! | `GET /v1/routes?from=` | feed of [`crate::routes::RouteLine`] |
 //! | `POST /v1/routes/ack` [`crate::feed::Acknowledgement`] | 204 |
+//!
+//! A `start` wakes what sleeps and starts what is stopped; a `wake`, which is the gateway's, does the
+//! first alone.
 //!
 //! Errors are [`InternalError`] with a 4xx or 5xx status. Intents are answered after the commit.
 
@@ -50,11 +56,24 @@ pub struct CreateWorkspace {
     pub idempotency_key: Option<String>,
 }
 
-/// Asks for a start, a stop or a deletion.
+/// Asks for a start, for sleep, a stop or a deletion. A start wakes what sleeps.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Intent {
     /// Who asks.
     pub asker: Asker,
+}
+
+/// Asks that a workspace sleep otherwise.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SleepIntent {
+    /// Who asks.
+    pub asker: Asker,
+    /// Seconds idle until it is put to sleep: 0 for ever, absent for as the site has it.
+    pub pause_after: Option<u32>,
+    /// Seconds asleep until it is stopped: 0 for ever, absent for as the site has it.
+    pub stop_after: Option<u32>,
+    /// Whether a visit leaves it asleep.
+    pub stays_asleep: bool,
 }
 
 /// The workspace after the change was committed: `domain::workspace::Workspace` as JSON.
@@ -73,6 +92,85 @@ pub struct InternalError {
     pub code: String,
     /// The sentence for people.
     pub message: String,
+}
+
+/// Why a workspace is awake, and what becomes of it if nobody comes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wakefulness {
+    /// Why it is awake; absent unless it runs.
+    pub awake: Option<Awake>,
+    /// When it is put to sleep, RFC 3339; absent when that does not happen by itself.
+    pub pauses_at: Option<String>,
+    /// When it is stopped, of one that is asleep; absent when that does not happen by itself.
+    pub stops_at: Option<String>,
+}
+
+/// Why a workspace is awake.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Awake {
+    /// What kind of sign there was.
+    pub kind: AwakeKind,
+    /// The same in words. May name programs of the container: hostile, to be shown as text. At most
+    /// 300 characters.
+    pub text: String,
+    /// When it was seen, RFC 3339.
+    pub at: String,
+}
+
+/// The kinds of signs that a workspace is in use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AwakeKind {
+    /// It was started or woken.
+    Started,
+    /// Somebody came to it.
+    Visit,
+    /// Somebody typed in it.
+    Typing,
+    /// Its programs are at work.
+    Busy,
+    /// A program in it asked for it.
+    KeepAwake,
+}
+
+impl AwakeKind {
+    /// Every kind.
+    pub const ALL: [Self; 5] = [
+        Self::Started,
+        Self::Visit,
+        Self::Typing,
+        Self::Busy,
+        Self::KeepAwake,
+    ];
+
+    /// Returns the name as it stands in JSON and in metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Started => "started",
+            Self::Visit => "visit",
+            Self::Typing => "typing",
+            Self::Busy => "busy",
+            Self::KeepAwake => "keep_awake",
+        }
+    }
+}
+
+/// What a gateway tells every few seconds, also when there is nothing: who was at which workspace.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Presence {
+    /// Those at whose workspace somebody was since it was told last.
+    pub present: Vec<Present>,
+}
+
+/// A sign of a person at a workspace.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Present {
+    /// The workspace.
+    pub workspace: String,
+    /// What they did: [`AwakeKind::Visit`] or [`AwakeKind::Typing`].
+    pub kind: AwakeKind,
+    /// How long ago, in seconds.
+    pub seconds_ago: u64,
 }
 
 /// One line of a workspace's log.

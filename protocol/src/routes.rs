@@ -71,6 +71,12 @@ pub enum Target {
         /// The sentence for people.
         message: String,
     },
+    /// Its container is frozen, and goes on where it was once it is woken.
+    Paused {
+        /// Whether a visit leaves it asleep.
+        #[serde(default)]
+        stays_asleep: bool,
+    },
 }
 
 /// How far a start is.

@@ -13,5 +13,6 @@ mod operations;
 mod outage;
 mod password;
 mod restart;
+mod sleep;
 mod trash;
 mod upgrade;

@@ -167,6 +167,22 @@ impl Browser {
         self.raw(Method::GET, url, &headers).await
     }
 
+    /// Goes to a page as somebody who means to be there: typed, or by a link that was pressed. Does
+    /// not follow redirects.
+    ///
+    /// # Errors
+    /// If no answer comes.
+    pub async fn visit(&self, url: &str) -> anyhow::Result<Answer> {
+        let headers = [
+            ("accept", "text/html,application/xhtml+xml"),
+            ("sec-fetch-mode", "navigate"),
+            ("sec-fetch-site", "none"),
+            ("sec-fetch-dest", "document"),
+            ("sec-fetch-user", "?1"),
+        ];
+        self.raw(Method::GET, url, &headers).await
+    }
+
     /// Goes to a page and follows its redirects; returns where it ended and what was there.
     ///
     /// # Errors

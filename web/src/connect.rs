@@ -208,10 +208,11 @@ async fn wake<'a>(
     let is_there = |workspace: &Workspace| {
         matches!(
             workspace.lifecycle,
-            Lifecycle::Running { .. } | Lifecycle::Starting { .. }
+            Lifecycle::Running { .. } | Lifecycle::Starting { .. } | Lifecycle::Paused { .. }
         )
     };
     if is_there(workspace) {
+        // One that is asleep is woken by the gateway, when they get there.
         return Ok(Some(Cow::Borrowed(workspace)));
     }
     let may_start = may(&by.principal, Action::Start, workspace);

@@ -7,11 +7,12 @@ use hyper::body::Incoming;
 use kalpana_auth::Authenticated;
 use kalpana_domain::id::WorkspaceId;
 use kalpana_domain::repository::{BranchName, RepositoryUrl};
+use kalpana_domain::sleep::{IdleTime, SleepPolicy};
 use kalpana_domain::user::Credential;
 use kalpana_domain::workspace::{Egress, Size, Workspace, WorkspaceName};
 use kalpana_link::{CallError, Client};
 use kalpana_protocol::orchestrator::{
-    Asker, CreateWorkspace, Intent, InternalError, WorkspaceAnswer,
+    Asker, CreateWorkspace, Intent, InternalError, SleepIntent, Wakefulness, WorkspaceAnswer,
 };
 
 use crate::error::{ApiError, ApiResult, sentence};
@@ -46,6 +47,8 @@ pub(crate) struct Wish {
 pub(crate) enum Wanted {
     /// That it runs.
     Start,
+    /// That it sleeps.
+    Pause,
     /// That it stops.
     Stop,
     /// That it goes.
@@ -60,6 +63,7 @@ impl Wanted {
     fn as_str(self) -> &'static str {
         match self {
             Self::Start => "start",
+            Self::Pause => "pause",
             Self::Stop => "stop",
             Self::Delete => "delete",
             Self::Restore => "restore",
@@ -128,6 +132,42 @@ impl Orchestrator {
             .call(Method::POST, &path, Some(&context.id), Some(&intent))
             .await;
         read(answer)
+    }
+
+    /// Asks that a workspace sleep otherwise.
+    pub(crate) async fn set_sleep(
+        &self,
+        by: &Authenticated,
+        workspace: WorkspaceId,
+        sleep: SleepPolicy,
+        context: &RequestContext,
+    ) -> ApiResult<Workspace> {
+        let path = format!("/v1/workspaces/{workspace}/sleep");
+        let intent = SleepIntent {
+            asker: asker(by, context),
+            pause_after: sleep.pause_after.map(IdleTime::seconds),
+            stop_after: sleep.stop_after.map(IdleTime::seconds),
+            stays_asleep: sleep.stays_asleep,
+        };
+        let answer: Result<WorkspaceAnswer, CallError> = self
+            .client
+            .call(Method::POST, &path, Some(&context.id), Some(&intent))
+            .await;
+        read(answer)
+    }
+
+    /// Asks why a workspace is awake, and when it goes to sleep.
+    pub(crate) async fn wakefulness(
+        &self,
+        workspace: WorkspaceId,
+        context: &RequestContext,
+    ) -> ApiResult<Wakefulness> {
+        let path = format!("/v1/workspaces/{workspace}/wakefulness");
+        let answer: Result<Wakefulness, CallError> = self
+            .client
+            .call(Method::GET, &path, Some(&context.id), None::<&()>)
+            .await;
+        Ok(answer?)
     }
 
     /// Opens a workspace's log.

@@ -217,7 +217,9 @@ fn shared(share: &PortShare) -> Option<SharedPort> {
 /// started, else the next, so that a port may be shared before its workspace runs.
 pub(crate) fn generation_of(workspace: &Workspace) -> Generation {
     match workspace.lifecycle {
-        Lifecycle::Starting { .. } | Lifecycle::Running { .. } => workspace.generation,
+        Lifecycle::Starting { .. } | Lifecycle::Running { .. } | Lifecycle::Paused { .. } => {
+            workspace.generation
+        }
         _ => workspace.generation.next(),
     }
 }

@@ -2,6 +2,7 @@
 //! neither changes the other by accident.
 
 mod account;
+mod activity;
 pub(crate) mod certificates;
 mod deleted;
 mod sharing;
@@ -12,6 +13,7 @@ pub(crate) use account::{
     CreatedToken, PlaceView, RoleName, ScopeName, SessionView, SignedInView, TokenView, UserView,
     UsersPage,
 };
+pub(crate) use activity::ActivityView;
 pub(crate) use deleted::{DeletedWorkspaceView, DeletedWorkspacesPage};
 pub(crate) use sharing::{
     AccessRequestView, CreatedLink, LevelName, LinkTarget, People, PersonView, PortShareView,
@@ -19,5 +21,5 @@ pub(crate) use sharing::{
 };
 pub(crate) use site::{Health, Notice, SiteView, SizeOption};
 pub(crate) use workspace::{
-    EgressName, LogLineView, SizeName, WorkspaceRemoved, WorkspaceView, WorkspacesPage,
+    EgressName, LogLineView, SizeName, SleepView, WorkspaceRemoved, WorkspaceView, WorkspacesPage,
 };

@@ -14,6 +14,12 @@ use serde_json::json;
 /// Requests of one latency sample set.
 const REQUESTS: usize = 2000;
 
+/// How often a workspace is woken.
+const WAKES: usize = 60;
+
+/// Visitors who come to a sleeping workspace at once.
+const CROWD: usize = 200;
+
 /// A server of one fixed answer, on all of the container's addresses.
 const FIXED: &str = "require('http').createServer((q,r)=>{q.resume();r.end('ok')})\
                      .listen(3000,'0.0.0.0',()=>require('fs').writeFileSync('/tmp/fixed',''))";
@@ -57,6 +63,7 @@ async fn measure(world: &World, runs: usize) -> anyhow::Result<Vec<Figure>> {
         });
     }
     figures.extend(latency(&ada, &id).await?);
+    figures.extend(waking(&ada, &id).await?);
     figures.extend(memory(world, "with one workspace")?);
     let image = kalpana_tests::world::image();
     let size = docker(&["image", "inspect", "--format", "{{.Size}}", &image]).await?;
@@ -133,6 +140,52 @@ async fn latency(browser: &Browser, id: &str) -> anyhow::Result<Vec<Figure>> {
         row
     });
     Ok(rows.into())
+}
+
+/// Puts the workspace to sleep and visits it, again and again: from the visit to the first byte.
+async fn waking(browser: &Browser, id: &str) -> anyhow::Result<Vec<Figure>> {
+    let page = format!("{}/", browser.origin(&format!("3000-{id}")));
+    let mut waited = Vec::with_capacity(WAKES);
+    for _ in 0..WAKES {
+        asleep(browser, id).await?;
+        let started = Instant::now();
+        let answer = browser.visit(&page).await?;
+        waited.push(started.elapsed());
+        anyhow::ensure!(answer.body == "ok", "asleep → visit: {}", answer.body);
+    }
+    asleep(browser, id).await?;
+    let started = Instant::now();
+    let visits = (0..CROWD).map(|_| browser.visit(&page));
+    let answers = futures_util::future::join_all(visits).await;
+    let took = started.elapsed();
+    let lost = answers
+        .iter()
+        .filter(|answer| !answer.as_ref().is_ok_and(|answer| answer.body == "ok"))
+        .count();
+    let ms = |duration: Duration| duration.as_secs_f64() * 1000.0;
+    let cell = |percent| format!("asleep → first byte p{percent} (n={WAKES})");
+    Ok(vec![
+        Figure::new(cell(50), "ms", quantile(&waited, 50)).at_most(50.0),
+        Figure::new(cell(95), "ms", quantile(&waited, 95)).at_most(100.0),
+        Figure::new(
+            format!("asleep → {CROWD} first visits, last byte"),
+            "ms",
+            ms(took),
+        ),
+        Figure::new(format!("of {CROWD} first visits lost"), "", lost as f64).at_most(0.0),
+    ])
+}
+
+/// Puts the workspace to sleep and waits until its container is frozen.
+async fn asleep(browser: &Browser, id: &str) -> anyhow::Result<()> {
+    let path = format!("/api/workspaces/{id}/pause");
+    browser.send(reqwest::Method::POST, &path, None).await?;
+    let label = format!("label=kalpana.workspace={id}");
+    until("sleep", Duration::from_secs(30), async || {
+        let state = docker(&["ps", "--filter", &label, "--format", "{{.State}}"]).await?;
+        Ok((state.trim() == "paused").then_some(()))
+    })
+    .await
 }
 
 fn memory(world: &World, when: &str) -> anyhow::Result<Vec<Figure>> {

@@ -28,6 +28,8 @@ use kalpana_gateway::rate::Rates;
 use kalpana_gateway::request::RequestContext;
 use kalpana_gateway::routes::Routes;
 use kalpana_gateway::sessions::Sessions;
+use kalpana_gateway::waker::Waker;
+use kalpana_link::Client;
 use kalpana_link::feed::Follow;
 use kalpana_protocol::routes::{ConnectKey, Route, Target};
 use kalpana_protocol::sessions::SessionState;
@@ -92,10 +94,15 @@ fn judgement(options: &Options) -> anyhow::Result<Vec<Figure>> {
     let heads: Vec<RequestHeader> = (0..WORKSPACES)
         .map(|number| head(&site, &keys, number))
         .collect::<anyhow::Result<_>>()?;
+    let routes = Arc::new(routes);
+    let orchestrator = Client::new("orchestrator", site.orchestrator_socket(), None);
+    let waker = Waker::new(orchestrator, Arc::clone(&routes), metrics.clone());
     let judge = Judge {
         hosts: Hosts::new(&site),
         policies: Policies::new(&site),
-        routes: Arc::new(routes),
+        routes,
+        presence: Arc::default(),
+        waker,
         sessions: Arc::new(sessions),
         live,
         keys,

@@ -1,7 +1,9 @@
-//! `kalpana workspace`: create, list, show, start, stop, delete, deleted, restore, purge, logs, url,
+//! `kalpana workspace`: create, list, show, start, pause, sleep, stop, delete, deleted, restore, purge, logs, url,
 //! share, unshare, link.
 
+mod activity;
 mod sharing;
+mod sleep;
 mod trash;
 mod view;
 
@@ -18,6 +20,7 @@ use tokio_util::io::StreamReader;
 use super::Remote;
 use crate::api::Api;
 use crate::output;
+use activity::Shown;
 use view::{LogLine, Page, Progress, Workspace};
 
 #[derive(Debug, Subcommand)]
@@ -29,8 +32,12 @@ pub(crate) enum Command {
     List(List),
     /// Show one workspace
     Show(One),
-    /// Start a workspace and wait until it runs
+    /// Start a workspace, or wake it, and wait until it runs
     Start(Change),
+    /// Put a workspace to sleep: its programs are frozen, and a visit wakes them
+    Pause(Change),
+    /// Say when a workspace is put to sleep by itself, and whether a visit wakes it
+    Sleep(sleep::Sleep),
     /// Stop a workspace and wait until it has stopped; its files stay
     Stop(Change),
     /// Delete a workspace and wait until it is gone; it can be restored for a while
@@ -133,10 +140,13 @@ impl Command {
             Self::Create(create) => create.run().await,
             Self::List(list) => list.run().await,
             Self::Show(one) => {
-                let (_, workspace) = one.find().await?;
-                output::answer(one.remote.format, &workspace, Workspace::describe)
+                let (api, workspace) = one.find().await?;
+                let shown = Shown::of(&api, workspace).await;
+                output::answer(one.remote.format, &shown, Shown::describe)
             }
             Self::Start(change) => change.run("start", "running").await,
+            Self::Pause(change) => change.run("pause", "paused").await,
+            Self::Sleep(sleep) => sleep.run().await,
             Self::Stop(change) => change.run("stop", "stopped").await,
             Self::Delete(delete) => delete.run().await,
             Self::Deleted(deleted) => deleted.run().await,

@@ -25,6 +25,21 @@ pub struct Orchestrator {
     pub workspaces_per_user: u32,
     /// How long a deleted workspace can be restored; then its volumes are removed. Default: 30d.
     pub trash_retention: Span,
+    /// How long a workspace may be idle until it is put to sleep: its programs are frozen in memory,
+    /// and a visit wakes them. `0s`: never. Default: 15m.
+    pub pause_after: Span,
+    /// How long a workspace may be asleep until it is stopped, which frees its memory. `0s`: never.
+    /// Default: 2h.
+    pub stop_after: Span,
+    /// The longest that its owner may have a workspace be idle until it is put to sleep. `0s`: as long
+    /// as they like, and for ever. Default: 0s.
+    pub pause_after_limit: Span,
+    /// The longest that its owner may have a workspace be asleep until it is stopped. `0s`: as long as
+    /// they like, and for ever. Default: 0s.
+    pub stop_after_limit: Span,
+    /// How long programs may keep a workspace awake that nobody comes to look at. `0s`: for ever.
+    /// Default: 12h.
+    pub unattended_limit: Span,
     /// How long a start may take without a sign of progress. Default: 120s.
     pub start_timeout: Span,
     /// How long a first clone may take in all. Default: 30m.
@@ -50,6 +65,11 @@ impl Default for Orchestrator {
             egress: "open".to_owned(),
             workspaces_per_user: 10,
             trash_retention: Span::seconds(30 * 86_400),
+            pause_after: Span::seconds(15 * 60),
+            stop_after: Span::seconds(2 * 3600),
+            pause_after_limit: Span::seconds(0),
+            stop_after_limit: Span::seconds(0),
+            unattended_limit: Span::seconds(12 * 3600),
             start_timeout: Span::seconds(120),
             clone_timeout: Span::seconds(30 * 60),
             stop_timeout: Span::seconds(20),
@@ -95,6 +115,16 @@ impl Orchestrator {
             "concurrent_starts",
             "must be from 1 to 64",
         );
+        for (field, span) in [
+            ("pause_after", self.pause_after),
+            ("stop_after", self.stop_after),
+            ("pause_after_limit", self.pause_after_limit),
+            ("stop_after_limit", self.stop_after_limit),
+            ("unattended_limit", self.unattended_limit),
+        ] {
+            let is_sensible = span.0.is_zero() || span.0.as_secs() >= 1;
+            problems.require(is_sensible, field, "must be 0s (for ever) or at least 1s");
+        }
         for (field, span) in [
             ("trash_retention", self.trash_retention),
             ("start_timeout", self.start_timeout),

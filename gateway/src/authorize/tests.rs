@@ -109,10 +109,9 @@ fn decide(change: impl FnOnce(&mut Case)) -> String {
         Err(Refusal::NotShared(reason)) => format!("not shared {reason}"),
         Err(Refusal::LinkOver(reason)) => format!("link over {reason}"),
         Err(Refusal::OtherPath) => "other path".to_owned(),
-        Err(Refusal::NotRunning {
-            route,
-            is_owner: true,
-        }) => format!("not running {:?}", route.target),
+        Err(Refusal::NotRunning { route, visit, .. }) if visit.is_owners() => {
+            format!("not running {:?}", route.target)
+        }
         Err(Refusal::StartedSince) => "started since".to_owned(),
         Err(Refusal::NotRunning { .. }) => "not running for a visitor".to_owned(),
     }

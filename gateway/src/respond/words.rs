@@ -114,6 +114,21 @@ impl Reply {
                     "Your files are kept. Start it to go on where you were.",
                 )
             },
+            Self::Asleep { control } => Page {
+                action: Some(("Wake it", control)),
+                ..say(
+                    "This workspace is asleep",
+                    "Its programs are frozen in memory, just as you left them. Wake it to go on \
+                     where you were.",
+                )
+            },
+            Self::NotWoken { control } => Page {
+                action: Some(("Go to the workspace", control)),
+                ..say(
+                    "This workspace could not be woken yet",
+                    "Nothing of it is lost. Reload this page to try again.",
+                )
+            },
             Self::Stopping { control } => Page {
                 action: Some(("Go to the workspace", control)),
                 ..wait("This workspace is stopping", "Your files are being kept.")

@@ -47,6 +47,11 @@ pub enum Target {
         /// The sentence for people.
         message: Box<str>,
     },
+    /// It is frozen until somebody wakes it.
+    Paused {
+        /// Whether a visit leaves it asleep.
+        stays_asleep: bool,
+    },
 }
 
 /// What a running workspace's bridge is told by and recognised by.
@@ -132,6 +137,7 @@ impl Route {
             WireTarget::Failed { message } => Target::Failed {
                 message: message.into(),
             },
+            WireTarget::Paused { stays_asleep } => Target::Paused { stays_asleep },
         };
         Ok(Self {
             workspace,

@@ -34,6 +34,7 @@ use crate::shelf::{self, WebShelf};
 use crate::tunnel::Tunnels;
 use crate::upstream::Upstream;
 use crate::upstream::connections::Upstreams;
+use crate::waker::Waker;
 
 /// Idle upstream connections that are kept, per thread: as many as browsers that load an editor at
 /// the same time would open. Each is kept for seconds only.
@@ -61,6 +62,12 @@ pub(super) fn session_keys(deps: &Dependencies) -> Result<KeyRing, Error> {
 pub(super) fn web(deps: &Dependencies) -> Client {
     let socket = deps.site.web_internal_socket();
     Client::new("web", socket, deps.peers.token.clone())
+}
+
+/// Returns what the orchestrator is told and asked with, as this site's gateway.
+pub(super) fn orchestrator(deps: &Dependencies) -> Client {
+    let socket = deps.site.orchestrator_socket();
+    Client::new("orchestrator", socket, deps.peers.token.clone())
 }
 
 /// Reads the certificates, and where they are shared, from whom.
@@ -155,6 +162,8 @@ pub(super) fn judge(
             body_bytes: deps.config.body_limit.0,
             body_rate: deps.config.body_rate.0,
         },
+        presence: Arc::default(),
+        waker: Waker::new(orchestrator(deps), Arc::clone(routes), metrics.clone()),
         left: deps.left.clone(),
         session_lifetime: deps
             .config

@@ -46,4 +46,5 @@ mod start;
 mod timing;
 mod tunnel;
 mod upgrade;
+mod waking;
 mod world;

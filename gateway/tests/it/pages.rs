@@ -18,6 +18,11 @@ async fn page(world: &World, label: &str, path: &str, session: &str) -> Answer {
     world.send(request).await
 }
 
+/// A workspace that a visit wakes.
+const PAUSED: Target = Target::Paused {
+    stays_asleep: false,
+};
+
 #[tokio::test]
 async fn the_owner_is_told_what_became_of_the_workspace() {
     let world = World::start().await;
@@ -35,6 +40,7 @@ async fn the_owner_is_told_what_became_of_the_workspace() {
             "workspace_starting",
             "Your workspace is starting",
         ),
+        (PAUSED, "workspace_asleep", "This workspace is asleep"),
         (
             Target::Stopping,
             "workspace_stopping",

@@ -17,6 +17,7 @@ use kalpana_gateway::{Bound, Dependencies, Error, GatewayPeers};
 use kalpana_link::feed::{Publisher, State};
 use kalpana_link::{InternalToken, Listener, PeerPolicy};
 use kalpana_protocol::certificates::{HAPPENED_PATH, Happened};
+use kalpana_protocol::orchestrator::{Intent, Presence, WorkspaceAnswer};
 use kalpana_protocol::preamble::ConnectKey;
 use kalpana_protocol::routes::{Route, RouteChange, Target};
 use kalpana_protocol::sessions::{RevokedSession, SessionChange, SessionState};
@@ -108,6 +109,10 @@ pub(crate) struct World {
     pub(crate) session: SessionId,
     /// What `web` was sent, each request's head as text.
     pub(crate) web_heard: Arc<Mutex<Vec<String>>>,
+    /// What the orchestrator was asked for, and under whose name.
+    pub(crate) wishes: Arc<Mutex<Vec<(String, Intent)>>>,
+    /// What it was told of people.
+    pub(crate) presence: Arc<Mutex<Vec<Presence>>>,
     /// What `web` was told of certificates.
     pub(crate) happened: Arc<Mutex<Vec<Happened>>>,
     pub(crate) shutdown: CancellationToken,
@@ -168,8 +173,9 @@ impl World {
             },
         }));
         let orchestrator = others.child_token();
-        let feed = Router::new().nest("/v1/routes", routes.router());
-        serve(&site.orchestrator_socket(), feed, &orchestrator);
+        let (wishes, presence) = (Arc::default(), Arc::default());
+        let internal_api = orchestrators(&routes, &wishes, &presence);
+        serve(&site.orchestrator_socket(), internal_api, &orchestrator);
         let web_feed = others.child_token();
         let happened = Arc::<Mutex<Vec<Happened>>>::default();
         if options.session_feed {
@@ -202,6 +208,8 @@ impl World {
             user: UserId::generate(),
             session: SessionId::generate(),
             web_heard,
+            wishes,
+            presence,
             happened,
             shutdown,
             left,
@@ -285,6 +293,25 @@ impl World {
         tokio::spawn(serve);
         let is_connected = self.until_metric("kalpana_gateway_feed_up", "sessions", 1.0);
         patient(is_connected).await;
+    }
+
+    /// Waits until the orchestrator was asked so often.
+    pub(crate) async fn until_wishes(&self, count: usize) {
+        while self.wishes.lock().unwrap().len() < count {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Waits until the orchestrator is told, from now on, of people as `is_meant` says.
+    pub(crate) async fn until_presence(&self, is_meant: impl Fn(&Presence) -> bool) -> Presence {
+        let before = self.presence.lock().unwrap().len();
+        loop {
+            let told = self.presence.lock().unwrap().clone();
+            if let Some(found) = told.into_iter().skip(before).find(&is_meant) {
+                return found;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 
     /// Waits until a series has a value.
@@ -454,6 +481,28 @@ impl Drop for World {
         self.shutdown.cancel();
         self.others.cancel();
     }
+}
+
+/// The orchestrator: routes, and an ear for wishes and for who is there. It wakes nobody by itself.
+fn orchestrators(
+    routes: &Publisher<RouteTable>,
+    wishes: &Arc<Mutex<Vec<(String, Intent)>>>,
+    presence: &Arc<Mutex<Vec<Presence>>>,
+) -> Router {
+    let (wishes, presence) = (Arc::clone(wishes), Arc::clone(presence));
+    let wake = async move |uri: http::Uri, Json(intent): Json<Intent>| {
+        wishes.lock().unwrap().push((uri.path().to_owned(), intent));
+        let workspace = serde_json::Value::Null;
+        (StatusCode::ACCEPTED, Json(WorkspaceAnswer { workspace }))
+    };
+    let hear = async move |Json(told): Json<Presence>| {
+        presence.lock().unwrap().push(told);
+        StatusCode::NO_CONTENT
+    };
+    Router::new()
+        .nest("/v1/routes", routes.router())
+        .route("/v1/workspaces/{id}/wake", post(wake))
+        .route("/v1/presence", post(hear))
 }
 
 /// What `web` has for the gateway alone.

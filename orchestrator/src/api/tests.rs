@@ -5,6 +5,7 @@ use tower::ServiceExt as _;
 
 use super::*;
 use crate::engine::fake::{Calm, FakeEngine, Sky};
+use crate::idle::watch::tests::watch;
 use crate::intent::tests::{Fixture, fixture};
 
 struct World {
@@ -22,6 +23,7 @@ async fn world() -> World {
         intents: fixture.intents.clone(),
         engine: Arc::new(engine.clone()),
         journal: journal.clone(),
+        watch: Arc::new(watch(fixture.intents.clone(), Arc::default())),
     };
     World {
         router: router(api),

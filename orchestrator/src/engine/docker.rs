@@ -161,6 +161,7 @@ impl DockerEngine {
                     Err(error) => return Err(error),
                 }
             }
+            Some(ContainerSummaryStateEnum::PAUSED) => ContainerState::Paused,
             // Gone in a moment; naming it would only make us remove it twice.
             Some(ContainerSummaryStateEnum::REMOVING) => return Ok(None),
             _ => ContainerState::Running,
@@ -202,6 +203,9 @@ impl DockerEngine {
         let state = found.state.unwrap_or_default();
         if state.status == Some(ContainerStateStatusEnum::RUNNING) {
             return Ok(ContainerState::Running);
+        }
+        if state.status == Some(ContainerStateStatusEnum::PAUSED) {
+            return Ok(ContainerState::Paused);
         }
         Ok(ContainerState::Exited(Death {
             code: state.exit_code.unwrap_or(-1),
@@ -362,6 +366,18 @@ impl Engine for DockerEngine {
         self.call(Call::StartContainer, MAKE, ask).await
     }
 
+    async fn pause_container(&self, id: &str) -> EngineResult<()> {
+        let id = id.to_owned();
+        let ask = |docker: Docker| async move { docker.pause_container(&id).await };
+        already_so_is_fine(self.call(Call::PauseContainer, MAKE, ask).await)
+    }
+
+    async fn unpause_container(&self, id: &str) -> EngineResult<()> {
+        let id = id.to_owned();
+        let ask = |docker: Docker| async move { docker.unpause_container(&id).await };
+        already_so_is_fine(self.call(Call::UnpauseContainer, MAKE, ask).await)
+    }
+
     async fn stop_container(&self, id: &str, grace: Duration) -> EngineResult<()> {
         let id = id.to_owned();
         let options = StopContainerOptions {
@@ -449,6 +465,19 @@ fn absent_is_fine(result: EngineResult<()>) -> EngineResult<()> {
     match result {
         Err(EngineError::NotFound { .. }) => Ok(()),
         other => other,
+    }
+}
+
+/// Takes it for done that a container is frozen, or not, as it was to become.
+fn already_so_is_fine(result: EngineResult<()>) -> EngineResult<()> {
+    match &result {
+        // Engines say it by a conflict, older ones by an error of their own.
+        Err(EngineError::Conflict { message, .. } | EngineError::Refused { message, .. })
+            if message.contains("already paused") || message.contains("not paused") =>
+        {
+            Ok(())
+        }
+        _ => result,
     }
 }
 

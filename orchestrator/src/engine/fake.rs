@@ -235,8 +235,10 @@ impl Engine for FakeEngine {
             let name = world.networks.get(id).map(|network| network.name.clone());
             let is_used = world.containers.values().any(|container| {
                 let host = container.definition.body.host_config.as_ref();
-                container.state == ContainerState::Running
-                    && host.and_then(|host| host.network_mode.clone()) == name
+                matches!(
+                    container.state,
+                    ContainerState::Running | ContainerState::Paused
+                ) && host.and_then(|host| host.network_mode.clone()) == name
             });
             if is_used {
                 let message = "it has active endpoints".to_owned();
@@ -356,10 +358,37 @@ impl Engine for FakeEngine {
         })
     }
 
+    async fn pause_container(&self, id: &str) -> EngineResult<()> {
+        self.ask(Call::PauseContainer, |world| {
+            let Some(container) = world.containers.get_mut(id) else {
+                return not_found(Call::PauseContainer, id);
+            };
+            if container.state == ContainerState::Running {
+                container.state = ContainerState::Paused;
+            }
+            Ok(())
+        })
+    }
+
+    async fn unpause_container(&self, id: &str) -> EngineResult<()> {
+        self.ask(Call::UnpauseContainer, |world| {
+            let Some(container) = world.containers.get_mut(id) else {
+                return not_found(Call::UnpauseContainer, id);
+            };
+            if container.state == ContainerState::Paused {
+                container.state = ContainerState::Running;
+            }
+            Ok(())
+        })
+    }
+
     async fn stop_container(&self, id: &str, _grace: Duration) -> EngineResult<()> {
         self.ask(Call::StopContainer, |world| {
             if let Some(container) = world.containers.get_mut(id)
-                && container.state == ContainerState::Running
+                && matches!(
+                    container.state,
+                    ContainerState::Running | ContainerState::Paused
+                )
             {
                 let death = Death {
                     code: 143,

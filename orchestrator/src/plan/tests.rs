@@ -17,6 +17,7 @@ fn lifecycles() -> Vec<Lifecycle> {
         Lifecycle::Stopped,
         Lifecycle::Starting { since: at },
         Lifecycle::Running { since: at },
+        Lifecycle::Paused { since: at },
         Lifecycle::Stopping { since: at },
         Lifecycle::Failed { at, reason },
         Lifecycle::Deleting { since: at },
@@ -74,6 +75,7 @@ fn worlds() -> Vec<Observed> {
     let states = [
         ContainerState::Created,
         ContainerState::Running,
+        ContainerState::Paused,
         ContainerState::Exited(death),
     ];
     let mut currents = vec![None];
@@ -155,7 +157,28 @@ fn apply(row: &mut Workspace, observed: &mut Observed, actions: &[Action]) {
                     found.state = ContainerState::Running;
                 }
             }
+            Action::PauseContainer { id } => {
+                turn(
+                    observed,
+                    id,
+                    (ContainerState::Running, ContainerState::Paused),
+                );
+            }
+            Action::UnpauseContainer { id } => {
+                turn(
+                    observed,
+                    id,
+                    (ContainerState::Paused, ContainerState::Running),
+                );
+            }
             Action::StopContainer { id } => {
+                assert!(
+                    observed
+                        .containers
+                        .iter()
+                        .all(|found| found.id != *id || found.state != ContainerState::Paused),
+                    "what is frozen does not hear that it is to end"
+                );
                 let death = Death {
                     code: 143,
                     is_out_of_memory: false,
@@ -181,8 +204,17 @@ fn apply(row: &mut Workspace, observed: &mut Observed, actions: &[Action]) {
             Action::MarkDied { .. } | Action::MarkVanished => {
                 row.lifecycle = row.lifecycle.clone().fail(at, failure()).unwrap();
             }
+            Action::MarkGoneAsleep => row.lifecycle = row.lifecycle.clone().stop(at).unwrap(),
             Action::FinishDeletion => row.desired = kalpana_domain::workspace::Desired::Deleted,
         }
+    }
+}
+
+/// Brings a container from one state to another.
+fn turn(observed: &mut Observed, id: &str, (from, to): (ContainerState, ContainerState)) {
+    let meant = |found: &&mut ContainerSeen| found.id == id && found.state == from;
+    for found in observed.containers.iter_mut().filter(meant) {
+        found.state = to;
     }
 }
 
@@ -220,6 +252,10 @@ fn every_row_and_world_converges_and_then_nothing_more_is_done() {
                 Lifecycle::Running { .. } => {
                     assert_eq!((running.count(), observed.containers.len()), (1, 1));
                 }
+                Lifecycle::Paused { .. } => {
+                    let states: Vec<_> = observed.containers.iter().map(|c| c.state).collect();
+                    assert_eq!(states, [ContainerState::Paused]);
+                }
                 Lifecycle::Stopped | Lifecycle::Failed { .. } | Lifecycle::Deleting { .. } => {
                     assert_eq!(observed.containers, vec![]);
                     assert_eq!(observed.network, None);
@@ -233,7 +269,7 @@ fn every_row_and_world_converges_and_then_nothing_more_is_done() {
             }
         }
     }
-    assert_eq!(looked_at, 6 * 7 * 4 * 3 * 2 * 3 * 2 * 2);
+    assert_eq!(looked_at, 7 * 9 * 5 * 3 * 2 * 3 * 2 * 2);
 }
 
 #[test]
@@ -286,12 +322,40 @@ fn a_running_container_of_the_right_generation_is_never_touched() {
         let touched: BTreeSet<_> = actions
             .iter()
             .map(|action| match action {
-                Action::StopContainer { id } | Action::RemoveContainer { id } => id.as_str(),
+                Action::UnpauseContainer { id }
+                | Action::StopContainer { id }
+                | Action::RemoveContainer { id } => id.as_str(),
                 other => panic!("a running workspace was planned to {other:?}"),
             })
             .collect();
         assert!(touched.iter().all(|id| *id == "stale"), "{touched:?}");
     }
+}
+
+#[test]
+fn what_sleeps_is_frozen_and_what_is_awake_is_not() {
+    let since = Timestamp::UNIX_EPOCH;
+    let world = |state| Observed {
+        containers: vec![container("c", 2, WANTED, state)],
+        ..nothing()
+    };
+    let planned = |lifecycle, state| plan(Some(&row(lifecycle)), &world(state));
+    let (paused, running) = (Lifecycle::Paused { since }, Lifecycle::Running { since });
+    let id = || "c".to_owned();
+    assert_eq!(
+        planned(paused.clone(), ContainerState::Running),
+        [Action::PauseContainer { id: id() }]
+    );
+    assert_eq!(planned(paused.clone(), ContainerState::Paused), []);
+    assert_eq!(
+        planned(running, ContainerState::Paused),
+        [Action::UnpauseContainer { id: id() }]
+    );
+    // It failed nobody: nobody was there.
+    assert_eq!(
+        plan(Some(&row(paused)), &nothing()),
+        [Action::MarkGoneAsleep]
+    );
 }
 
 #[test]

@@ -37,6 +37,9 @@ impl Reconciler {
             Action::CreateContainer => self.create_container(row).await,
             Action::VerifyContainer { id } => self.verify(row, id).await,
             Action::StartContainer { id } => self.start(row, &id).await,
+            Action::PauseContainer { id } => self.pause(row, &id).await,
+            Action::UnpauseContainer { id } => self.unpause(row, &id).await,
+            Action::MarkGoneAsleep => self.mark_gone_asleep(row).await,
             Action::StopContainer { id } => {
                 Ok(self.engine.stop_container(&id, self.limits.stop).await?)
             }
@@ -74,6 +77,7 @@ impl Reconciler {
             Action::StopContainer { id } => {
                 self.engine.stop_container(&id, self.limits.stop).await?;
             }
+            Action::UnpauseContainer { id } => self.engine.unpause_container(&id).await?,
             Action::RemoveContainer { id: container } => {
                 tracing::warn!(workspace.id = %id, container, "removing the container {container}: it belongs to no workspace");
                 self.engine.remove_container(&container).await?;
@@ -287,7 +291,7 @@ impl Reconciler {
 
     /// Stores a lifecycle and tells everybody. A transition that the row does not allow means that
     /// the row has moved on, and is left to the next look.
-    async fn record(
+    pub(super) async fn record(
         &self,
         row: &Workspace,
         lifecycle: Result<Lifecycle, kalpana_domain::lifecycle::InvalidTransition>,

@@ -24,6 +24,11 @@ use crate::trash::{Emptier, Looked};
 use crate::uptime::ManualUptime;
 use store::FakeStore;
 
+/// A workspace that a visit wakes.
+const PAUSED: Target = Target::Paused {
+    stays_asleep: false,
+};
+
 /// Lives that are simulated. Each is a few dozen intents and a few hundred calls.
 const SEEDS: u64 = 2000;
 
@@ -139,6 +144,7 @@ struct Life {
     looked: Looked,
     intents_taken: usize,
     crashes: u64,
+    disturbed: u64,
 }
 
 /// How long deleted workspaces are kept in these lives.
@@ -194,6 +200,7 @@ impl Life {
             looked: Looked::default(),
             intents_taken: 0,
             crashes: 0,
+            disturbed: 0,
         }
     }
 
@@ -236,6 +243,37 @@ impl Life {
         let rows = self.store.rows.lock().unwrap();
         let deleting = |row: &&Workspace| matches!(row.lifecycle, Lifecycle::Deleting { .. });
         rows.values().filter(deleting).map(|row| row.id).collect()
+    }
+
+    /// Returns the workspaces in a state, if there are any.
+    fn those_in(&self, state: Option<&str>) -> Option<Vec<WorkspaceId>> {
+        let rows = self.store.rows.lock().unwrap();
+        let rows = rows.values();
+        let there = rows.filter(|row| Some(row.lifecycle.name()) == state);
+        let ids: Vec<_> = there.map(|row| row.id).collect();
+        (!ids.is_empty()).then_some(ids)
+    }
+
+    fn versions(&self) -> BTreeSet<(WorkspaceId, u64)> {
+        let rows = self.store.rows.lock().unwrap();
+        rows.values().map(|row| (row.id, row.version)).collect()
+    }
+
+    /// Ends a container in its sleep, as a reboot of its host does, or thaws one behind our back.
+    fn disturb_a_sleeper(&mut self) {
+        let mut world = self.engine.world.lock().unwrap();
+        let mut asleep = world.containers.values_mut();
+        let Some(container) = asleep.find(|found| found.state == ContainerState::Paused) else {
+            return;
+        };
+        container.state = match self.rng.random_bool(0.5) {
+            true => ContainerState::Running,
+            false => ContainerState::Exited(Death {
+                code: 137,
+                is_out_of_memory: false,
+            }),
+        };
+        self.disturbed += 1;
     }
 
     fn intents(&self) -> Intents {
@@ -295,15 +333,25 @@ impl Life {
     async fn ask_for_something(&mut self) {
         let intents = self.intents();
         let ids = self.ids();
-        let chosen = self.rng.random_range(0..7);
+        let chosen = self.rng.random_range(0..10);
         let deleting_before = self.deleting();
+        let before = self.versions();
         let answer = if chosen < 2 || ids.is_empty() {
             intents.create(&request(), None).await
         } else {
+            // Only what runs can be put to sleep, and only what sleeps can be woken.
+            let state = match chosen {
+                7 | 8 => Some("running"),
+                9 => Some("paused"),
+                _ => None,
+            };
+            let ids = self.those_in(state).unwrap_or(ids);
             let id = ids[self.rng.random_range(0..ids.len())];
             let change = match chosen {
                 2 | 3 => Change::Start,
                 4 | 5 => Change::Stop,
+                7 | 8 => Change::Pause,
+                9 => Change::Wake,
                 _ => Change::Delete,
             };
             intents.change(id.as_str(), change, &asker(), None).await
@@ -311,6 +359,8 @@ impl Life {
         match answer {
             // A deletion that is asked for twice is one change.
             Ok(row) if deleting_before.contains(&row.id) => {}
+            // So is sleep, and being awake.
+            Ok(row) if before.contains(&(row.id, row.version)) => {}
             Ok(_) => self.intents_taken += 1,
             Err(
                 IntentError::Quota(_)
@@ -337,7 +387,10 @@ impl Life {
                 container.starts <= 1,
                 "seed {seed}: a container started twice"
             );
-            if container.state == ContainerState::Running {
+            if matches!(
+                container.state,
+                ContainerState::Running | ContainerState::Paused
+            ) {
                 *running.entry(container.definition.workspace).or_default() += 1;
             }
         }
@@ -373,7 +426,10 @@ impl Life {
                 .unwrap()
                 .contains(&(row.id, row.generation));
             // I3
-            let is_running = matches!(row.lifecycle, Lifecycle::Running { .. });
+            let is_running = matches!(
+                row.lifecycle,
+                Lifecycle::Running { .. } | Lifecycle::Paused { .. }
+            );
             assert!(!is_running || answered, "seed {seed}: I3 {row:?}");
             // I4, as far as routes of this generation go
             let route = self.reconciler.feeds.published(row.id);
@@ -401,11 +457,16 @@ impl Life {
                 .map(|route| route.target);
             match &row.lifecycle {
                 Lifecycle::Running { .. } => {
-                    expected.insert(crate::container::name(row.id, row.generation));
+                    let name = crate::container::name(row.id, row.generation);
+                    expected.insert((name, false));
                     assert!(
                         matches!(route, Some(Target::Running { .. })),
                         "seed {seed}: {route:?}"
                     );
+                }
+                Lifecycle::Paused { .. } => {
+                    expected.insert((crate::container::name(row.id, row.generation), true));
+                    assert_eq!(route, Some(PAUSED), "seed {seed}");
                 }
                 Lifecycle::Stopped => assert_eq!(route, Some(Target::Stopped), "seed {seed}"),
                 Lifecycle::Failed { .. } => {
@@ -417,7 +478,7 @@ impl Life {
         let found: BTreeSet<_> = world
             .containers
             .values()
-            .map(|c| c.definition.name.clone())
+            .map(|c| (c.definition.name.clone(), c.state == ContainerState::Paused))
             .collect();
         assert_eq!(found, expected, "seed {seed}: containers at rest");
         let networks: BTreeSet<_> = world
@@ -526,7 +587,7 @@ fn directory() -> Arc<tempfile::TempDir> {
     Arc::new(tempfile::tempdir().unwrap())
 }
 
-async fn live(seed: u64, directory: Arc<tempfile::TempDir>) -> (usize, u64) {
+async fn live(seed: u64, directory: Arc<tempfile::TempDir>) -> (usize, u64, u64) {
     let mut life = Life::new(seed, directory);
     for _ in 0..life.rng.random_range(5..40) {
         if life.rng.random_bool(0.3) {
@@ -537,6 +598,9 @@ async fn live(seed: u64, directory: Arc<tempfile::TempDir>) -> (usize, u64) {
         }
         if life.rng.random_bool(0.2) {
             life.look_through_trash().await;
+        }
+        if life.rng.random_bool(0.2) {
+            life.disturb_a_sleeper();
         }
         let ids = life.ids();
         if !ids.is_empty() {
@@ -584,19 +648,22 @@ async fn live(seed: u64, directory: Arc<tempfile::TempDir>) -> (usize, u64) {
         .collect();
     for id in life.ids() {
         let runs = life.reconciler.feeds.published(id);
-        let runs = runs.is_some_and(|route| matches!(route.target, Target::Running { .. }));
+        let runs = runs.is_some_and(|route| {
+            matches!(route.target, Target::Running { .. } | Target::Paused { .. })
+        });
         assert_eq!(
             left.contains(std::ffi::OsStr::new(id.as_str())),
             runs,
             "seed {seed}: {id}"
         );
     }
-    (life.intents_taken, life.crashes)
+    (life.intents_taken, life.crashes, life.disturbed)
 }
 
 #[test]
 fn whatever_happens_everything_converges_and_no_promise_is_broken() {
     let (intents, crashes) = (AtomicU64::new(0), AtomicU64::new(0));
+    let disturbed = AtomicU64::new(0);
     let next = AtomicU64::new(0);
     std::thread::scope(|scope| {
         for _ in 0..2 {
@@ -607,17 +674,22 @@ fn whatever_happens_everything_converges_and_no_promise_is_broken() {
                     if seed >= SEEDS {
                         break;
                     }
-                    let (taken, died) = runtime.block_on(live(seed, directory()));
+                    let (taken, died, sleepers) = runtime.block_on(live(seed, directory()));
                     intents.fetch_add(taken as u64, Ordering::Relaxed);
                     crashes.fetch_add(died, Ordering::Relaxed);
+                    disturbed.fetch_add(sleepers, Ordering::Relaxed);
                 }
             });
         }
     });
     let (intents, crashes) = (intents.into_inner(), crashes.into_inner());
-    println!("{SEEDS} seeds, {intents} intents, {crashes} crashes, 0 violations");
+    let disturbed = disturbed.into_inner();
+    println!(
+        "{SEEDS} seeds, {intents} intents, {crashes} crashes, {disturbed} sleepers disturbed, \
+         0 violations"
+    );
     // Were the weather always fine, the simulation would prove nothing.
-    assert!(intents > SEEDS && crashes > SEEDS / 2);
+    assert!(intents > SEEDS && crashes > SEEDS / 2 && disturbed > SEEDS / 20);
 }
 
 #[test]

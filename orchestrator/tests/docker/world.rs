@@ -32,7 +32,9 @@ use kalpana_domain::workspace::Workspace;
 use kalpana_link::{Client, PeerPolicy};
 use kalpana_orchestrator::{Dependencies, OrchestratorPeers};
 use kalpana_protocol::feed::Line;
-use kalpana_protocol::orchestrator::{Asker, CreateWorkspace, Intent, LogLine, WorkspaceAnswer};
+use kalpana_protocol::orchestrator::{
+    Asker, CreateWorkspace, Intent, LogLine, Presence, Present, Wakefulness, WorkspaceAnswer,
+};
 use kalpana_protocol::preamble::{Audience, ConnectKey, Target as BridgeTarget};
 use kalpana_protocol::routes::{Route, RouteLine, Target};
 use kalpana_store::Store;
@@ -54,6 +56,8 @@ pub(crate) struct Setup {
     pub(crate) start_timeout: Duration,
     /// How far the orchestrator's clock is ahead.
     pub(crate) ahead: Duration,
+    /// Until who is idle is put to sleep, and from then until they are stopped.
+    pub(crate) idle: Option<(Duration, Duration)>,
 }
 
 impl Default for Setup {
@@ -64,6 +68,7 @@ impl Default for Setup {
             engine_socket: None,
             start_timeout,
             ahead: Duration::ZERO,
+            idle: None,
         }
     }
 }
@@ -141,6 +146,10 @@ impl World {
         config.start_timeout.0 = self.setup.start_timeout;
         config.stop_timeout.0 = Duration::from_secs(10);
         config.reconcile_interval.0 = Duration::from_secs(5);
+        if let Some((pause_after, stop_after)) = self.setup.idle {
+            config.pause_after.0 = pause_after;
+            config.stop_after.0 = stop_after;
+        }
         if let Some(image) = self.setup.image {
             config.image = image.to_owned();
         }
@@ -225,6 +234,57 @@ impl World {
             .await
             .unwrap();
         assert_eq!(answer.workspace["id"], id.as_str());
+    }
+
+    /// Tells the orchestrator, as a gateway does, who is where.
+    pub(crate) async fn tell(&self, present: Vec<Present>) {
+        let told = Presence { present };
+        let answer: Result<(), _> = self
+            .client()
+            .call(Method::POST, "/v1/presence", None, Some(&told))
+            .await;
+        answer.unwrap();
+    }
+
+    /// Asks why a workspace is awake.
+    pub(crate) async fn wakefulness(&self, id: WorkspaceId) -> Wakefulness {
+        let path = format!("/v1/workspaces/{id}/wakefulness");
+        self.client()
+            .call(Method::GET, &path, None, None::<&()>)
+            .await
+            .unwrap()
+    }
+
+    /// Waits until something can be had.
+    pub(crate) async fn until<T>(&self, ask: impl AsyncFnMut() -> Option<T>) -> T {
+        until(ask).await.expect("it comes about")
+    }
+
+    /// Waits until a gateway could send requests to a workspace.
+    pub(crate) async fn wait_for_route(&self, id: WorkspaceId) {
+        self.until(async || {
+            let routes = self.routes().await;
+            let route = routes
+                .into_iter()
+                .find(|found| found.workspace == id.as_str());
+            matches!(route?.target, Target::Running { .. }).then_some(())
+        })
+        .await;
+    }
+
+    /// Lets a frozen container go on, as somebody at the host might.
+    pub(crate) async fn thaw(&self, container: &str) {
+        docker().unpause_container(container).await.unwrap();
+    }
+
+    /// Waits until the state of a container is as the engine calls it.
+    pub(crate) async fn wait_for_container(&self, container: &str, status: &str) {
+        until(async || {
+            let found = inspect(container).await;
+            (found["State"]["Status"] == status).then_some(())
+        })
+        .await
+        .unwrap_or_else(|| panic!("{container} did not become {status}"));
     }
 
     /// Waits until a workspace is in a state.

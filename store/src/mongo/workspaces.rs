@@ -7,6 +7,7 @@ use kalpana_domain::audit::AuditEvent;
 use kalpana_domain::id::{Generation, OrganizationId, UserId, WorkspaceId};
 use kalpana_domain::lifecycle::Lifecycle;
 use kalpana_domain::quota::Quota;
+use kalpana_domain::sleep::SleepPolicy;
 use kalpana_domain::workspace::{Desired, Workspace};
 use mongodb::bson::{Document, doc};
 use mongodb::options::ReturnDocument;
@@ -137,6 +138,7 @@ async fn insert(attempt: &mut Attempt<'_>, new: &NewWorkspace) -> Result<Workspa
             organization: new.organization,
             owner: new.owner,
             spec: new.spec.clone(),
+            sleep: SleepPolicy::default(),
             desired: Desired::Running,
             lifecycle: Lifecycle::Starting {
                 since: since.unwrap_or(new.created_at),
@@ -230,12 +232,17 @@ pub(super) fn written_fields(workspace: &Workspace) -> StoreResult<Document> {
         deleted_at: None,
     };
     let mut whole = document::write(&WorkspaceDocument::try_from(&record)?)?;
-    Ok(
-        ["desired", "lifecycle", "status", "generation", "updatedAt"]
-            .into_iter()
-            .filter_map(|field| Some((field.to_owned(), whole.remove(field)?)))
-            .collect(),
-    )
+    Ok([
+        "sleep",
+        "desired",
+        "lifecycle",
+        "status",
+        "generation",
+        "updatedAt",
+    ]
+    .into_iter()
+    .filter_map(|field| Some((field.to_owned(), whole.remove(field)?)))
+    .collect())
 }
 
 impl MongoStore {

@@ -33,6 +33,7 @@ const MIGRATION_LIST: &[M<'_>] = &[
         "../../migrations/sqlite/0004_sealed_copies.sql"
     )),
     M::up(include_str!("../../migrations/sqlite/0005_trash.sql")),
+    M::up(include_str!("../../migrations/sqlite/0006_sleep.sql")),
 ];
 const MIGRATIONS: Migrations<'_> = Migrations::from_slice(MIGRATION_LIST);
 

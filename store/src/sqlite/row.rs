@@ -71,6 +71,16 @@ pub(super) fn json<T: serde::de::DeserializeOwned>(
     serde_json::from_str(&plain::<String>(row, column)?).map_err(corrupt(column))
 }
 
+/// Reads JSON that may be absent.
+pub(super) fn optional_json<T: serde::de::DeserializeOwned>(
+    row: &Row<'_>,
+    column: &'static str,
+) -> StoreResult<Option<T>> {
+    let text: Option<String> = plain(row, column)?;
+    let read = text.map(|text| serde_json::from_str(&text)).transpose();
+    read.map_err(corrupt(column))
+}
+
 /// Reads a time.
 pub(super) fn timestamp(row: &Row<'_>, column: &'static str) -> StoreResult<Timestamp> {
     Timestamp::from_millisecond(plain(row, column)?).map_err(corrupt(column))

@@ -87,7 +87,7 @@ impl Trash for SqliteStore {
             let changed = change(
                 transaction,
                 "UPDATE workspaces
-                 SET desired = ?3, lifecycle = ?4, generation = ?5, updated_at = ?6,
+                 SET desired = ?3, lifecycle = ?4, generation = ?5, updated_at = ?6, sleep = ?7,
                      deleted_at = NULL, version = version + 1
                  WHERE id = ?1 AND version = ?2 AND purged_at IS NULL",
                 (
@@ -97,6 +97,7 @@ impl Trash for SqliteStore {
                     to_json(&workspace.lifecycle, "lifecycle")?,
                     to_column(workspace.generation.0, "generation")?,
                     workspace.updated_at.as_millisecond(),
+                    to_json(&workspace.sleep, "sleep")?,
                 ),
             )?;
             if changed == 0 {

@@ -10,8 +10,8 @@ use kalpana_domain::workspace::{Desired, Spec, Workspace};
 use rusqlite::{Connection, Row};
 
 use super::row::{
-    all, change, converted, count, exists, json, one, optional_converted, optional_timestamp,
-    parsed, plain, secret_hash, timestamp, to_column, to_json,
+    all, change, converted, count, exists, json, one, optional_converted, optional_json,
+    optional_timestamp, parsed, plain, secret_hash, timestamp, to_column, to_json,
 };
 use super::{SqliteStore, audit, sharing, users};
 use crate::error::{StoreError, StoreResult};
@@ -32,6 +32,7 @@ pub(super) fn read(row: &Row<'_>) -> StoreResult<Workspace> {
             size: parsed(row, "size")?,
             egress: parsed(row, "egress")?,
         },
+        sleep: optional_json(row, "sleep")?.unwrap_or_default(),
         desired: match optional_timestamp(row, "purged_at")? {
             Some(_) => Desired::Purged,
             None => parsed(row, "desired")?,
@@ -182,13 +183,13 @@ pub(super) fn replace(connection: &Connection, record: &WorkspaceRecord) -> Stor
         connection,
         "INSERT INTO workspaces (id, organization_id, owner_id, name, repository, branch, size,
                                  egress, desired, lifecycle, generation, version, created_at,
-                                 updated_at, deleted_at, purged_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
+                                 updated_at, deleted_at, purged_at, sleep)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)
          ON CONFLICT (id) DO UPDATE
          SET desired = excluded.desired, lifecycle = excluded.lifecycle,
              generation = excluded.generation, version = excluded.version,
              updated_at = excluded.updated_at, deleted_at = excluded.deleted_at,
-             purged_at = excluded.purged_at",
+             purged_at = excluded.purged_at, sleep = excluded.sleep",
         rusqlite::params![
             workspace.id.as_str(),
             workspace.organization.to_string(),
@@ -208,6 +209,7 @@ pub(super) fn replace(connection: &Connection, record: &WorkspaceRecord) -> Stor
             workspace.updated_at.as_millisecond(),
             record.deleted_at.map(Timestamp::as_millisecond),
             purged_at.map(Timestamp::as_millisecond),
+            to_json(&workspace.sleep, "sleep")?,
         ],
     )
 }
@@ -223,7 +225,7 @@ fn write_row(connection: &Connection, workspace: &Workspace) -> StoreResult<Work
     let changed = change(
         connection,
         "UPDATE workspaces
-         SET desired = ?3, lifecycle = ?4, generation = ?5, updated_at = ?6,
+         SET desired = ?3, lifecycle = ?4, generation = ?5, updated_at = ?6, sleep = ?7,
              version = version + 1
          WHERE id = ?1 AND version = ?2 AND deleted_at IS NULL",
         (
@@ -233,6 +235,7 @@ fn write_row(connection: &Connection, workspace: &Workspace) -> StoreResult<Work
             to_json(&workspace.lifecycle, "lifecycle")?,
             to_column(workspace.generation.0, "generation")?,
             workspace.updated_at.as_millisecond(),
+            to_json(&workspace.sleep, "sleep")?,
         ),
     )?;
     if changed == 0 {

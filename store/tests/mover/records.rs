@@ -9,6 +9,7 @@ use kalpana_domain::lifecycle::{FailureCode, FailureReason, Lifecycle};
 use kalpana_domain::organization::Organization;
 use kalpana_domain::repository::{BranchName, RepositoryUrl};
 use kalpana_domain::sharing::{AccessRequest, LinkPath, PortShare, Rule, ShareLink, SharingLevel};
+use kalpana_domain::sleep::{IdleTime, SleepPolicy};
 use kalpana_domain::user::{EmailAddress, Role, Scope};
 use kalpana_domain::workspace::{Desired, Egress, Size, Spec, Workspace, WorkspaceName};
 use kalpana_store::records::{NewUser, SealedCopy, Session, Token};
@@ -80,7 +81,7 @@ pub(crate) fn session(user: UserId) -> Session {
     }
 }
 
-fn lifecycles() -> [(Lifecycle, Desired); 6] {
+fn lifecycles() -> [(Lifecycle, Desired); 7] {
     // Times inside a state are kept as they are, finer than the store's own.
     let since = Timestamp::new(4_000_000_000, 123_456_789).expect("in range");
     let reason = FailureReason::new(FailureCode::CloneFailed, "no\0 such \u{1f980}");
@@ -88,6 +89,7 @@ fn lifecycles() -> [(Lifecycle, Desired); 6] {
         (Lifecycle::Stopped, Desired::Stopped),
         (Lifecycle::Starting { since }, Desired::Running),
         (Lifecycle::Running { since }, Desired::Running),
+        (Lifecycle::Paused { since }, Desired::Running),
         (Lifecycle::Stopping { since }, Desired::Stopped),
         (Lifecycle::Failed { at: since, reason }, Desired::Running),
         (Lifecycle::Deleting { since }, Desired::Deleted),
@@ -95,8 +97,8 @@ fn lifecycles() -> [(Lifecycle, Desired); 6] {
 }
 
 fn workspace(user: &UserRecord, number: usize) -> WorkspaceRecord {
-    let [lifecycle, ..] = &lifecycles()[number % 6..] else {
-        unreachable!("there are six")
+    let [lifecycle, ..] = &lifecycles()[number % 7..] else {
+        unreachable!("there are seven")
     };
     let (lifecycle, mut desired) = lifecycle.clone();
     // Every third is a tombstone, and every other of these was given up.
@@ -116,6 +118,11 @@ fn workspace(user: &UserRecord, number: usize) -> WorkspaceRecord {
                 branch: (!is_bare).then(|| BranchName::parse("feature/\u{1f980}").expect("legal")),
                 size: Size::Small,
                 egress: Egress::Open,
+            },
+            sleep: SleepPolicy {
+                pause_after: IdleTime::from_seconds(60 * number as u32 % 3600).ok(),
+                stop_after: None,
+                stays_asleep: is_bare,
             },
             desired,
             lifecycle,

@@ -3,6 +3,7 @@
 use axum::extract::State;
 use http::{HeaderMap, StatusCode};
 use kalpana_domain::repository::{BranchName, RepositoryUrl};
+use kalpana_domain::sleep::{IdleTime, SleepPolicy};
 use kalpana_domain::user::Scope;
 use kalpana_domain::workspace::{Egress, Size, Workspace, WorkspaceName};
 use serde::Deserialize;
@@ -15,7 +16,7 @@ use crate::extract::{CurrentUser, Delete, Json, NoBody, Query, Read, Start, Stop
 use crate::orchestrator::{Wanted, Wish};
 use crate::request::RequestContext;
 use crate::state::AppState;
-use crate::view::{EgressName, SizeName, WorkspaceView, WorkspacesPage};
+use crate::view::{ActivityView, EgressName, SizeName, SleepView, WorkspaceView, WorkspacesPage};
 
 /// Header under whose value a repeated request gives the same workspace.
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
@@ -163,7 +164,60 @@ pub(crate) async fn show(
     Ok(axum::Json(view(&state, &target.workspace).await?))
 }
 
-/// Asks for a workspace to run
+/// Says why a workspace is awake, and when it goes to sleep or is stopped if nobody comes
+#[utoipa::path(
+    get,
+    path = "/api/workspaces/{id}/activity",
+    tag = "workspaces",
+    security(("session" = []), ("token" = ["workspace:read"])),
+    params(("id" = String, Path, description = "The workspace's id")),
+    responses((status = 200, body = ActivityView))
+)]
+pub(crate) async fn activity(
+    State(state): State<AppState>,
+    context: RequestContext,
+    target: WorkspaceFor<Read>,
+) -> ApiResult<axum::Json<ActivityView>> {
+    let told = state
+        .orchestrator
+        .wakefulness(target.workspace.id, &context)
+        .await?;
+    Ok(axum::Json(told.into()))
+}
+
+/// Says how a workspace sleeps
+#[utoipa::path(
+    put,
+    path = "/api/workspaces/{id}/sleep",
+    tag = "workspaces",
+    security(("session" = []), ("token" = ["workspace:write"])),
+    params(("id" = String, Path, description = "The workspace's id")),
+    request_body = SleepView,
+    responses((status = 202, description = "Kept", body = WorkspaceView))
+)]
+pub(crate) async fn set_sleep(
+    State(state): State<AppState>,
+    context: RequestContext,
+    target: WorkspaceFor<Start>,
+    Json(wish): Json<SleepView>,
+) -> ApiResult<(StatusCode, axum::Json<WorkspaceView>)> {
+    let time = |seconds: Option<u32>| {
+        let time = seconds.map(IdleTime::from_seconds).transpose();
+        time.map_err(|e| invalid("invalid_sleep", &e))
+    };
+    let sleep = SleepPolicy {
+        pause_after: time(wish.pause_after_seconds)?,
+        stop_after: time(wish.stop_after_seconds)?,
+        stays_asleep: wish.stays_asleep,
+    };
+    let workspace = state
+        .orchestrator
+        .set_sleep(&target.by, target.workspace.id, sleep, &context)
+        .await?;
+    accepted(&state, &workspace).await
+}
+
+/// Asks for a workspace to run: one that is stopped is started, one that sleeps is woken
 #[utoipa::path(
     post,
     path = "/api/workspaces/{id}/start",
@@ -179,6 +233,24 @@ pub(crate) async fn start(
     NoBody: NoBody,
 ) -> ApiResult<(StatusCode, axum::Json<WorkspaceView>)> {
     ask(&state, &context, target, Wanted::Start).await
+}
+
+/// Asks for a workspace to sleep: its programs are frozen, and go on where they were once it is woken
+#[utoipa::path(
+    post,
+    path = "/api/workspaces/{id}/pause",
+    tag = "workspaces",
+    security(("session" = []), ("token" = ["workspace:write"])),
+    params(("id" = String, Path, description = "The workspace's id")),
+    responses((status = 202, description = "Asked for", body = WorkspaceView))
+)]
+pub(crate) async fn pause(
+    State(state): State<AppState>,
+    context: RequestContext,
+    target: WorkspaceFor<Stop>,
+    NoBody: NoBody,
+) -> ApiResult<(StatusCode, axum::Json<WorkspaceView>)> {
+    ask(&state, &context, target, Wanted::Pause).await
 }
 
 /// Asks for a workspace to stop; its files stay

@@ -4,6 +4,7 @@ use kalpana_config::Site;
 use kalpana_domain::Timestamp;
 use kalpana_domain::address::WorkspaceAddress;
 use kalpana_domain::lifecycle::{FailureCode, FailureReason, Lifecycle};
+use kalpana_domain::sleep::{IdleTime, SleepPolicy};
 use kalpana_domain::workspace::{Size, Workspace};
 use kalpana_protocol::orchestrator as internal;
 use serde::{Deserialize, Serialize};
@@ -29,6 +30,8 @@ pub(crate) struct WorkspaceView {
     size: SizeName,
     /// What its programs may reach.
     egress: EgressName,
+    /// How it sleeps.
+    sleep: SleepView,
     /// Where it is in its life.
     state: StateName,
     /// What went wrong, when `state` is `failed`.
@@ -75,6 +78,7 @@ impl WorkspaceView {
             Lifecycle::Stopped => workspace.updated_at,
             Lifecycle::Starting { since }
             | Lifecycle::Running { since }
+            | Lifecycle::Paused { since }
             | Lifecycle::Stopping { since }
             | Lifecycle::Deleting { since } => *since,
             Lifecycle::Failed { at, .. } => *at,
@@ -86,6 +90,7 @@ impl WorkspaceView {
             branch: workspace.spec.branch.as_ref().map(ToString::to_string),
             size: workspace.spec.size.into(),
             egress: workspace.spec.egress.into(),
+            sleep: workspace.sleep.into(),
             state: lifecycle.into(),
             failure,
             progress: progress
@@ -138,6 +143,34 @@ pub(crate) enum EgressName {
     None,
 }
 
+/// How a workspace sleeps.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = Sleep)]
+pub(crate) struct SleepView {
+    /// Seconds that it may be idle until it is put to sleep: 60 to 2592000, or 0 for ever; `null` for
+    /// as the site has it.
+    #[schema(minimum = 0, maximum = 2_592_000)]
+    pub(crate) pause_after_seconds: Option<u32>,
+    /// Seconds that it may be asleep until it is stopped: 60 to 2592000, or 0 for ever; `null` for as
+    /// the site has it.
+    #[schema(minimum = 0, maximum = 2_592_000)]
+    pub(crate) stop_after_seconds: Option<u32>,
+    /// Whether a visit leaves it asleep, until somebody asks for it to be woken.
+    #[serde(default)]
+    pub(crate) stays_asleep: bool,
+}
+
+impl From<SleepPolicy> for SleepView {
+    fn from(policy: SleepPolicy) -> Self {
+        Self {
+            pause_after_seconds: policy.pause_after.map(IdleTime::seconds),
+            stop_after_seconds: policy.stop_after.map(IdleTime::seconds),
+            stays_asleep: policy.stays_asleep,
+        }
+    }
+}
+
 /// Where a workspace is in its life.
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -146,6 +179,7 @@ enum StateName {
     Stopped,
     Starting,
     Running,
+    Paused,
     Stopping,
     Failed,
     Deleting,
@@ -157,6 +191,7 @@ impl From<&Lifecycle> for StateName {
             Lifecycle::Stopped => Self::Stopped,
             Lifecycle::Starting { .. } => Self::Starting,
             Lifecycle::Running { .. } => Self::Running,
+            Lifecycle::Paused { .. } => Self::Paused,
             Lifecycle::Stopping { .. } => Self::Stopping,
             Lifecycle::Failed { .. } => Self::Failed,
             Lifecycle::Deleting { .. } => Self::Deleting,

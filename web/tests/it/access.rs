@@ -181,6 +181,24 @@ fn rows() -> Vec<Row> {
             [NOBODY, ABSENT, OK, OK, OK, SCOPE],
         ),
         row(
+            "GET",
+            "/api/workspaces/{id}/activity",
+            None,
+            [NOBODY, ABSENT, OK, OK, OK, SCOPE],
+        ),
+        row(
+            "PUT",
+            "/api/workspaces/{id}/sleep",
+            Some(json!({ "pause_after_seconds": 900, "stop_after_seconds": 0 })),
+            [NOBODY, ABSENT, ASKED, FORBIDDEN, ASKED, SCOPE],
+        ),
+        row(
+            "POST",
+            "/api/workspaces/{id}/pause",
+            None,
+            [NOBODY, ABSENT, ASKED, ASKED, ASKED, SCOPE],
+        ),
+        row(
             "POST",
             "/api/workspaces/{id}/stop",
             None,
@@ -326,7 +344,7 @@ async fn every_call_lets_in_those_it_is_for_and_nobody_else() {
                         })
                         .await;
                 }
-                Some("stop") => site.orchestrator().run(&id).await,
+                Some("pause" | "stop") => site.orchestrator().run(&id).await,
                 _ => {}
             }
             let body = row.body.as_ref().map(|body| body.to_string().into());
@@ -460,8 +478,8 @@ async fn an_id_of_somebody_else_is_like_one_that_does_not_exist_on_every_call_th
         }
     }
     assert_eq!(
-        tried, 30,
-        "fourteen calls on workspaces by two callers, one each on tokens and sessions"
+        tried, 36,
+        "seventeen calls on workspaces by two callers, one each on tokens and sessions"
     );
     assert_eq!(
         site.orchestrator().calls().len(),

@@ -9,15 +9,17 @@ import {
 } from "@tanstack/react-query";
 
 import { asApiError } from "@/lib/api/error";
-import type { DeletedWorkspace, Workspace } from "@/lib/api/types";
+import type { DeletedWorkspace, Sleep, Workspace } from "@/lib/api/types";
 import {
   createWorkspace,
   deleteWorkspace,
   getWorkspace,
   listDeletedWorkspaces,
   listWorkspaces,
+  pauseWorkspace,
   purgeWorkspace,
   restoreWorkspace,
+  setSleep,
   startWorkspace,
   stopWorkspace,
   type NewWorkspace,
@@ -99,9 +101,19 @@ export function useCreateWorkspace() {
   });
 }
 
-/** Starts a workspace, by id. */
+/** Starts a workspace, or wakes it, by id. */
 export function useStartWorkspace() {
   return useWorkspaceMutation(startWorkspace);
+}
+
+/** Puts a workspace to sleep, by id. */
+export function usePauseWorkspace() {
+  return useWorkspaceMutation(pauseWorkspace);
+}
+
+/** Changes how a workspace sleeps. */
+export function useSetSleep(id: string) {
+  return useWorkspaceMutation((sleep: Sleep) => setSleep(id, sleep));
 }
 
 /** Stops a workspace, by id. */

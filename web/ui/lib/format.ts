@@ -30,6 +30,19 @@ export function duration(milliseconds: number): string {
   return `${Math.floor(minutes / 60)} h ${String(minutes % 60).padStart(2, "0")} min`;
 }
 
+const WHOLE_UNITS: readonly [string, number][] = [
+  ["day", 86_400],
+  ["hour", 3_600],
+  ["minute", 60],
+];
+
+/** Returns e.g. `90 minutes` or `1 day`: whole seconds in the largest unit that leaves nothing over. */
+export function wholeTime(seconds: number): string {
+  const [unit, size] = WHOLE_UNITS.find(([, size]) => seconds % size === 0) ?? ["second", 1];
+  const count = seconds / size;
+  return `${count} ${unit}${count === 1 ? "" : "s"}`;
+}
+
 const UNITS: readonly [Intl.RelativeTimeFormatUnit, number][] = [
   ["year", 365 * 86_400],
   ["month", 30 * 86_400],
@@ -70,6 +83,15 @@ export function shortDate(at: string, now: number): string {
   const day = `${date.getDate()} ${month}`;
   const year = date.getFullYear();
   return year === new Date(now).getFullYear() ? day : `${day} ${year}`;
+}
+
+/** Returns the time of day as e.g. `14:20`, with the day where it is not today. */
+export function timeOfDay(at: string, now: number): string {
+  const date = new Date(at);
+  if (Number.isNaN(date.getTime())) return "";
+  const time = clockTime(at).slice(0, "00:00".length);
+  const isToday = date.toDateString() === new Date(now).toDateString();
+  return isToday ? time : `${time} on ${shortDate(at, now)}`;
 }
 
 /** Returns the time of day, for log lines. */

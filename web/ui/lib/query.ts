@@ -10,6 +10,7 @@ export const keys = {
   session: ["session"] as const,
   workspaces: ["workspaces"] as const,
   workspace: (id: string) => ["workspace", id] as const,
+  activity: (id: string, since: string) => ["activity", id, since] as const,
   lastKnown: (id: string) => ["last-known", id] as const,
   deletedWorkspaces: ["deleted-workspaces"] as const,
   sharing: (id: string) => ["sharing", id] as const,

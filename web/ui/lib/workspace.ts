@@ -6,6 +6,7 @@ export const STATES: Readonly<
 > = {
   running: { label: "Running", tone: "success", isChanging: false },
   starting: { label: "Starting", tone: "warning", isChanging: true },
+  paused: { label: "Asleep", tone: "neutral", isChanging: false },
   stopping: { label: "Stopping", tone: "warning", isChanging: true },
   stopped: { label: "Stopped", tone: "neutral", isChanging: false },
   failed: { label: "Failed", tone: "destructive", isChanging: false },
@@ -35,22 +36,32 @@ export function phaseLabel(name: string): string {
   return PHASE_LABELS[name] ?? name;
 }
 
-/** Whether `user` owns the workspace. Others, administrators among them, neither start nor enter it. */
+/** Whether `user` owns the workspace. Others, administrators among them, neither start, wake nor enter it. */
 export function isOwner(workspace: Workspace, user: User): boolean {
   return workspace.owner.id === user.id;
+}
+
+/** Whether programs run in the workspace, or wait in its memory: a stop ends them, so it is asked about. */
+export function hasPrograms({ state }: Pick<Workspace, "state">): boolean {
+  return state === "running" || state === "paused";
 }
 
 /** What can be asked of a workspace in its present state. */
 export function actionsFor(
   workspace: Workspace,
   user: User,
-): Readonly<Record<"start" | "open" | "stop" | "delete", boolean>> {
+): Readonly<Record<"start" | "wake" | "open" | "pause" | "sleep" | "stop" | "delete", boolean>> {
   const { state } = workspace;
   const owned = isOwner(workspace, user);
   return {
     start: owned && (state === "stopped" || state === "failed"),
-    open: owned && state === "running",
-    stop: state === "running" || state === "starting",
+    wake: owned && state === "paused",
+    // Whoever opens one that is asleep wakes it, unless it stays asleep.
+    open: owned && hasPrograms(workspace),
+    pause: state === "running",
+    // Say how it sleeps from now on.
+    sleep: owned && state !== "deleting",
+    stop: hasPrograms(workspace) || state === "starting",
     delete: state !== "deleting",
   };
 }

@@ -36,6 +36,7 @@ export function workspace(changes: Partial<Workspace> = {}): Workspace {
     branch: "main",
     size: "small",
     egress: "open",
+    sleep: { pause_after_seconds: null, stop_after_seconds: null, stays_asleep: false },
     state: "running",
     failure: null,
     progress: null,

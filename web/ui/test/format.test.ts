@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 
-import { cpus, duration, initials, memory, relativeTime, shortDate, shortRepository } from "@/lib/format";
+import { cpus, duration, initials, memory, relativeTime, shortDate, shortRepository, timeOfDay, wholeTime } from "@/lib/format";
 
 it.each([
   [-5, "0.0 s"],
@@ -37,7 +37,28 @@ it("writes a day, with the year where it is another", () => {
   expect(shortDate("nonsense", now)).toBe("");
 });
 
+it("writes the time of day, with the day where it is another", () => {
+  const now = new Date(2026, 0, 10, 13, 5).getTime();
+  const at = (day: number) => new Date(2026, 0, day, 14, 20, 59).toISOString();
+  expect([timeOfDay(at(10), now), timeOfDay(at(11), now), timeOfDay("nonsense", now)]).toEqual([
+    "14:20",
+    "14:20 on 11 Jan",
+    "",
+  ]);
+});
+
 it("shortens a repository's address and a person's name", () => {
   expect(shortRepository("https://git.example.com/team/atlas.git")).toBe("git.example.com/team/atlas");
   expect([initials("Ada Lovelace"), initials("grace"), initials(" ")]).toEqual(["AL", "G", "?"]);
+});
+
+it("writes a time in the largest unit that leaves nothing over", () => {
+  expect([60, 90, 5_400, 3_600, 86_400, 7 * 86_400].map(wholeTime)).toEqual([
+    "1 minute",
+    "90 seconds",
+    "90 minutes",
+    "1 hour",
+    "1 day",
+    "7 days",
+  ]);
 });

@@ -17,6 +17,7 @@ describe("StatusBadge", () => {
   it.each<[WorkspaceState, string]>([
     ["running", "Running"],
     ["starting", "Starting"],
+    ["paused", "Asleep"],
     ["stopping", "Stopping"],
     ["stopped", "Stopped"],
     ["failed", "Failed"],
@@ -42,11 +43,12 @@ describe("StateAnnouncer", () => {
 
 describe("what can be done", () => {
   it.each<[WorkspaceState, string]>([
-    ["stopped", "start delete"],
-    ["starting", "stop delete"],
-    ["running", "open stop delete"],
-    ["stopping", "delete"],
-    ["failed", "start delete"],
+    ["stopped", "start sleep delete"],
+    ["starting", "sleep stop delete"],
+    ["running", "open pause sleep stop delete"],
+    ["paused", "wake open sleep stop delete"],
+    ["stopping", "sleep delete"],
+    ["failed", "start sleep delete"],
     ["deleting", ""],
   ])("to one that is %s: %s", (state, expected) => {
     const can = actionsFor(workspace({ state }), ada);
@@ -54,9 +56,10 @@ describe("what can be done", () => {
     expect(names.join(" ")).toBe(expected);
   });
 
-  it("does not start or enter what is somebody else's", () => {
+  it("does not start, wake or enter what is somebody else's", () => {
     const owner = { id: "someone", name: "Someone" };
-    expect(actionsFor(workspace({ owner }), ada)).toMatchObject({ open: false, stop: true, delete: true });
+    expect(actionsFor(workspace({ owner }), ada)).toMatchObject({ open: false, pause: true, sleep: false, stop: true, delete: true });
+    expect(actionsFor(workspace({ owner, state: "paused" }), ada)).toMatchObject({ wake: false, open: false, stop: true });
     expect(actionsFor(workspace({ owner, state: "stopped" }), ada)).toMatchObject({ start: false });
   });
 
@@ -71,6 +74,7 @@ describe("what can be done", () => {
     expect(matches(workspace(), "ATLAS running")).toBe(true);
     expect(matches(workspace(), "team main")).toBe(true);
     expect(matches(workspace(), "atlas stopped")).toBe(false);
+    expect(matches(workspace({ state: "paused" }), "atlas asleep")).toBe(true);
     const older = workspace({ id: "older", created_at: "2025-01-01T00:00:00Z", updated_at: "2027-01-01T00:00:00Z" });
     expect([older, workspace()].sort(byCreation).map(({ id }) => id)).toEqual([workspace().id, "older"]);
   });

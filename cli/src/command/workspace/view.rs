@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use kalpana_domain::sleep::IdleTime;
 use serde::{Deserialize, Serialize};
 
 /// One page of a list.
@@ -20,12 +21,45 @@ pub(super) struct Workspace {
     pub(super) branch: Option<String>,
     pub(super) size: String,
     pub(super) egress: String,
+    pub(super) sleep: Sleep,
     pub(super) state: String,
     pub(super) failure: Option<Failure>,
     pub(super) progress: Option<Phases>,
     pub(super) url: String,
     pub(super) created_at: String,
     pub(super) updated_at: String,
+}
+
+/// How a workspace sleeps.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Sleep {
+    pub(super) pause_after_seconds: Option<u32>,
+    pub(super) stop_after_seconds: Option<u32>,
+    pub(super) stays_asleep: bool,
+}
+
+impl Sleep {
+    /// Returns all there is to say of it.
+    pub(super) fn lines(&self) -> Vec<String> {
+        let time = |seconds: Option<u32>, what: &str| match seconds.map(IdleTime::from_seconds) {
+            None | Some(Err(_)) => format!("{what} as the site has it"),
+            Some(Ok(IdleTime::NEVER)) => format!("never {what}"),
+            Some(Ok(time)) => format!("{what} after {time}"),
+        };
+        let visit = if self.stays_asleep {
+            "a visit leaves it asleep"
+        } else {
+            "a visit wakes it"
+        };
+        vec![
+            format!(
+                "idle        {}",
+                time(self.pause_after_seconds, "put to sleep")
+            ),
+            format!("asleep      {}", time(self.stop_after_seconds, "stopped")),
+            format!("visits      {visit}"),
+        ]
+    }
 }
 
 /// One page of a list of deleted workspaces.
@@ -104,7 +138,7 @@ impl LogLine {
 }
 
 /// Replaces control characters: what a container wrote must not move the reader's cursor.
-fn harmless(text: &str) -> String {
+pub(super) fn harmless(text: &str) -> String {
     text.chars()
         .map(|character| match character {
             '\t' => ' ',

@@ -9,6 +9,7 @@ use kalpana_domain::audit::AuditEvent;
 use kalpana_domain::id::{Generation, OrganizationId, UserId, WorkspaceId};
 use kalpana_domain::lifecycle::Lifecycle;
 use kalpana_domain::quota::Quota;
+use kalpana_domain::sleep::SleepPolicy;
 use kalpana_domain::workspace::{Desired, Workspace};
 use kalpana_store::records::{DeletedWorkspace, Idempotency, NewWorkspace};
 use kalpana_store::repository::{Trash, Workspaces};
@@ -56,6 +57,7 @@ impl Workspaces for FakeStore {
                 organization: new.organization,
                 owner: new.owner,
                 spec: new.spec,
+                sleep: SleepPolicy::default(),
                 desired: Desired::Running,
                 lifecycle: Lifecycle::Starting {
                     since: new.created_at,

@@ -3,6 +3,7 @@
 use kalpana_domain::id::Generation;
 use kalpana_domain::lifecycle::Lifecycle;
 use kalpana_domain::repository::{BranchName, RepositoryUrl};
+use kalpana_domain::sleep::SleepPolicy;
 use kalpana_domain::workspace::{Desired, Egress, Size, Spec, Workspace, WorkspaceName};
 use mongodb::bson::{Binary, Bson, DateTime};
 use serde::{Deserialize, Serialize};
@@ -33,6 +34,9 @@ pub(crate) struct WorkspaceDocument {
     size: Size,
     egress: Egress,
     status: String,
+    /// How it sleeps; absent in what was written before workspaces slept.
+    #[serde(default)]
+    sleep: Option<Bson>,
     desired: String,
     lifecycle: Bson,
     generation: i64,
@@ -65,6 +69,7 @@ impl TryFrom<&WorkspaceRecord> for WorkspaceDocument {
             size: spec.size,
             egress: spec.egress,
             status: status(&workspace.lifecycle),
+            sleep: Some(write_value(&workspace.sleep)?),
             desired: desired.as_str().to_owned(),
             lifecycle: write_value(&workspace.lifecycle)?,
             generation: number(workspace.generation.0, "generation")?,
@@ -100,6 +105,10 @@ impl TryFrom<WorkspaceDocument> for WorkspaceRecord {
             organization: parsed(&document.organization_id, "organizationId")?,
             owner: parsed(&document.user_id, "userId")?,
             spec,
+            sleep: match document.sleep {
+                None | Some(Bson::Null) => SleepPolicy::default(),
+                Some(sleep) => read_value(sleep, "sleep")?,
+            },
             desired: match document.purged_at {
                 Some(_) => Desired::Purged,
                 None => parsed(&document.desired, "desired")?,

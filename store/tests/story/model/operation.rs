@@ -11,6 +11,7 @@ use kalpana_domain::lifecycle::{FailureCode, FailureReason, Lifecycle};
 use kalpana_domain::quota::Quota;
 use kalpana_domain::repository::{BranchName, RepositoryUrl};
 use kalpana_domain::sharing::{AccessRequest, LinkPath, PortShare, Rule, ShareLink, SharingLevel};
+use kalpana_domain::sleep::{IdleTime, SleepPolicy};
 use kalpana_domain::user::{EmailAddress, Role, Scope};
 use kalpana_domain::workspace::{Desired, Egress, Size, Spec, Workspace, WorkspaceName};
 use kalpana_store::records::{
@@ -559,6 +560,7 @@ impl Draw<'_> {
         let lifecycles = [
             Lifecycle::Stopped,
             Lifecycle::Running { since },
+            Lifecycle::Paused { since },
             Lifecycle::Stopping { since },
             Lifecycle::Failed { at: since, reason },
             Lifecycle::Deleting { since },
@@ -573,6 +575,7 @@ impl Draw<'_> {
                     organization: new.organization,
                     owner: new.owner,
                     spec: new.spec,
+                    sleep: Default::default(),
                     desired: Desired::Running,
                     lifecycle: Lifecycle::Stopped,
                     generation: Generation(1),
@@ -585,6 +588,11 @@ impl Draw<'_> {
         if self.chance(0.2) {
             workspace.version = self.random.random_range(0..4);
         }
+        workspace.sleep = SleepPolicy {
+            pause_after: IdleTime::from_seconds(self.random.random_range(0..120)).ok(),
+            stop_after: self.pick(&[None, Some(IdleTime::NEVER)]),
+            stays_asleep: self.chance(0.5),
+        };
         workspace.desired = self.pick(&[Desired::Running, Desired::Stopped, Desired::Deleted]);
         workspace.lifecycle = lifecycle.expect("not empty");
         workspace.generation = Generation(self.random.random_range(0..1 << 40));

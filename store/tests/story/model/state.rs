@@ -442,6 +442,7 @@ impl Model {
             organization: new.organization,
             owner: new.owner,
             spec: new.spec.clone(),
+            sleep: Default::default(),
             desired: Desired::Running,
             lifecycle: Lifecycle::Starting { since: now },
             generation: Generation(1),
@@ -506,6 +507,7 @@ impl Model {
         let record = self.seen(asked.id, asked.version)?;
         fits?;
         let row = &mut record.workspace;
+        row.sleep = asked.sleep;
         row.desired = asked.desired;
         row.lifecycle = asked.lifecycle.clone();
         row.generation = asked.generation;
@@ -572,6 +574,7 @@ impl Model {
         let record = self.restorable(asked)?;
         record.deleted_at = None;
         let row = &mut record.workspace;
+        row.sleep = asked.sleep;
         row.desired = asked.desired;
         row.lifecycle = asked.lifecycle.clone();
         row.generation = asked.generation;

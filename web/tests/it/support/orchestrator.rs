@@ -15,11 +15,13 @@ use kalpana_domain::clock::{Clock, SystemClock};
 use kalpana_domain::id::{AuditId, OrganizationId, UserId, WorkspaceId};
 use kalpana_domain::lifecycle::Lifecycle;
 use kalpana_domain::quota::Quota;
+use kalpana_domain::sleep::{IdleTime, SleepPolicy};
 use kalpana_domain::workspace::{Desired, Egress, Spec, Workspace, WorkspaceName};
 use kalpana_link::feed::{Publisher, State as Published};
 use kalpana_link::{InternalToken, Listener, PeerPolicy, server};
 use kalpana_protocol::orchestrator::{
-    CreateWorkspace, Intent, InternalError, Progress, ProgressChange, WorkspaceAnswer,
+    Awake, AwakeKind, CreateWorkspace, Intent, InternalError, Progress, ProgressChange,
+    SleepIntent, Wakefulness, WorkspaceAnswer,
 };
 use kalpana_store::Store;
 use kalpana_store::records::NewWorkspace;
@@ -83,6 +85,8 @@ impl Orchestrator {
         let routes = Router::new()
             .route("/v1/workspaces", post(create))
             .route("/v1/workspaces/{id}/logs", get(log))
+            .route("/v1/workspaces/{id}/sleep", post(set_sleep))
+            .route("/v1/workspaces/{id}/wakefulness", get(wakefulness))
             .route("/v1/workspaces/{id}/{intent}", post(intend))
             .layer(axum::middleware::from_fn_with_state(desk.clone(), note))
             .with_state(desk.clone())
@@ -216,6 +220,36 @@ async fn create(State(desk): State<Desk>, Json(wish): Json<CreateWorkspace>) -> 
     answer(&desk, &row)
 }
 
+async fn set_sleep(
+    State(desk): State<Desk>,
+    Path(id): Path<String>,
+    Json(wish): Json<SleepIntent>,
+) -> Response {
+    let id = WorkspaceId::parse(&id).unwrap();
+    let mut row = desk.store.workspace(id).await.unwrap().unwrap();
+    let time = |seconds: Option<u32>| seconds.map(|time| IdleTime::from_seconds(time).unwrap());
+    row.sleep = SleepPolicy {
+        pause_after: time(wish.pause_after),
+        stop_after: time(wish.stop_after),
+        stays_asleep: wish.stays_asleep,
+    };
+    let written = desk.store.update_workspace(&row, Some(event())).await;
+    answer(&desk, &written.unwrap())
+}
+
+/// Everywhere the same goes on.
+async fn wakefulness() -> Json<Wakefulness> {
+    Json(Wakefulness {
+        awake: Some(Awake {
+            kind: AwakeKind::Busy,
+            text: "`cargo build` (pid 812) uses 97 % of a CPU".to_owned(),
+            at: "2026-01-02T03:04:05Z".to_owned(),
+        }),
+        pauses_at: Some("2026-01-02T03:19:05Z".to_owned()),
+        stops_at: None,
+    })
+}
+
 async fn intend(
     State(desk): State<Desk>,
     Path((id, intent)): Path<(String, String)>,
@@ -232,6 +266,7 @@ async fn intend(
             row.generation = row.generation.next();
             row.lifecycle.clone().start(now)
         }
+        "pause" => row.lifecycle.clone().pause(now),
         "stop" => row.lifecycle.clone().stop(now),
         _ => Ok(row.lifecycle.clone().delete(now)),
     };

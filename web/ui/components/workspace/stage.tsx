@@ -1,3 +1,4 @@
+import { LoaderCircle, type LucideIcon } from "lucide-react";
 import type { ReactNode } from "react";
 
 interface StageProps {
@@ -20,5 +21,23 @@ export function Stage({ icon, title, text, children }: StageProps) {
         {children !== undefined && <div className="mt-7 flex flex-wrap justify-center gap-2">{children}</div>}
       </div>
     </div>
+  );
+}
+
+/** The icon of a state that lasts. */
+export function RoundIcon({ Icon }: { Icon: LucideIcon }) {
+  return (
+    <span className="grid size-12 place-items-center rounded-full bg-muted text-muted-foreground">
+      <Icon aria-hidden="true" className="size-5" />
+    </span>
+  );
+}
+
+/** The icon of one that passes. */
+export function Spinner() {
+  return (
+    <span className="grid size-12 place-items-center rounded-full bg-warning-surface text-warning">
+      <LoaderCircle aria-hidden="true" className="size-5 animate-spin" />
+    </span>
   );
 }

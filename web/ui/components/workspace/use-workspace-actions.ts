@@ -2,16 +2,20 @@
 
 import { complain } from "@/components/workspace/complain";
 import { useDeletion } from "@/components/workspace/use-deletion";
-import { useStartWorkspace, useStopWorkspace } from "@/hooks/use-workspaces";
+import { usePauseWorkspace, useStartWorkspace, useStopWorkspace } from "@/hooks/use-workspaces";
 import type { Workspace } from "@/lib/api/types";
 
-/** Start, stop and delete for one workspace, with a message when the server refuses. */
+/** Start, wake, pause, stop and delete for one workspace, with a message when the server refuses. */
 export function useWorkspaceActions(workspace: Workspace) {
   const start = useStartWorkspace();
+  const wake = useStartWorkspace();
+  const pause = usePauseWorkspace();
   const stop = useStopWorkspace();
   const { remove, isRemoving } = useDeletion(workspace);
   return {
     start: () => start.mutate(workspace.id, { onError: complain(`${workspace.name} was not started`) }),
+    wake: () => wake.mutate(workspace.id, { onError: complain(`${workspace.name} was not woken`) }),
+    pause: () => pause.mutate(workspace.id, { onError: complain(`${workspace.name} was not put to sleep`) }),
     stop: (onDone?: () => void) =>
       stop.mutate(workspace.id, {
         onSuccess: onDone,
@@ -19,6 +23,8 @@ export function useWorkspaceActions(workspace: Workspace) {
       }),
     remove,
     isStarting: start.isPending,
+    isWaking: wake.isPending,
+    isPausing: pause.isPending,
     isStopping: stop.isPending,
     isRemoving,
   };

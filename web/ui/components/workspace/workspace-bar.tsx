@@ -10,10 +10,12 @@ import { Button } from "@/components/ui/button";
 import { Skeleton } from "@/components/ui/skeleton";
 import { Tooltip } from "@/components/ui/tooltip";
 import { StopDialog } from "@/components/workspace/confirm-dialog";
+import { SleepDialog } from "@/components/workspace/sleep-dialog";
+import { SleepPopover } from "@/components/workspace/sleep-popover";
 import { StatusBadge } from "@/components/workspace/status-badge";
 import { useWorkspaceActions } from "@/components/workspace/use-workspace-actions";
 import type { User, Workspace } from "@/lib/api/types";
-import { actionsFor, isOwner } from "@/lib/workspace";
+import { actionsFor, hasPrograms, isOwner } from "@/lib/workspace";
 
 const barClasses = "flex h-12 shrink-0 items-center gap-2 border-b bg-card px-2 sm:gap-3 sm:px-3";
 
@@ -33,12 +35,34 @@ export function WorkspaceBar(props: WorkspaceBarProps) {
       <p className="min-w-0 truncate text-sm font-medium" title={workspace.name}>
         {workspace.name}
       </p>
-      <StatusBadge state={workspace.state} />
+      <BarState workspace={workspace} user={user} />
       <div className="ml-auto flex items-center gap-1">
         <BarActions {...props} />
         <UserMenu user={user} />
       </div>
     </header>
+  );
+}
+
+/** How the workspace is, and where its owner says when it sleeps. */
+function BarState({ workspace, user }: { workspace: Workspace; user: User }) {
+  const [isChanging, setIsChanging] = useState(false);
+  const button = useRef<HTMLButtonElement>(null);
+  return (
+    <>
+      {hasPrograms(workspace) ? (
+        <SleepPopover workspace={workspace} user={user} ref={button} onChange={() => setIsChanging(true)} />
+      ) : (
+        <StatusBadge state={workspace.state} />
+      )}
+      {/* Beside it: what is being chosen stays when the workspace is stopped meanwhile. */}
+      <SleepDialog
+        workspace={workspace}
+        isOpen={isChanging}
+        onOpenChange={setIsChanging}
+        returnFocus={() => button.current?.focus()}
+      />
+    </>
   );
 }
 
@@ -72,7 +96,7 @@ function BarActions({ workspace, user, onReloadEditor }: WorkspaceBarProps) {
           size="sm"
           className="text-muted-foreground max-sm:w-8 max-sm:px-0"
           ref={stop}
-          onClick={() => (workspace.state === "running" ? setIsAsking(true) : actions.stop())}
+          onClick={() => (hasPrograms(workspace) ? setIsAsking(true) : actions.stop())}
           isBusy={actions.isStopping}
           aria-label="Stop workspace"
         >

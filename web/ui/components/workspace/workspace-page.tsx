@@ -1,6 +1,6 @@
 "use client";
 
-import { CircleAlert, LoaderCircle, Lock, Play, Power, Trash2 } from "lucide-react";
+import { CircleAlert, Lock, Play, Power, Trash2 } from "lucide-react";
 import Link from "next/link";
 import { useEffect, useState, useSyncExternalStore, type ReactNode } from "react";
 
@@ -8,21 +8,23 @@ import { ErrorState } from "@/components/common/error-state";
 import { SignedIn } from "@/components/shell/signed-in";
 import { Button } from "@/components/ui/button";
 import { Skeleton } from "@/components/ui/skeleton";
-import { EditorElsewhere, EditorFrame } from "@/components/workspace/editor-frame";
+import { OthersAsleep } from "@/components/workspace/asleep";
+import { Editor } from "@/components/workspace/editor-frame";
 import { LogPanel } from "@/components/workspace/log-panel";
 import { RepositoryLine } from "@/components/workspace/repository-line";
-import { Stage } from "@/components/workspace/stage";
+import { RoundIcon, Spinner, Stage } from "@/components/workspace/stage";
 import { StartProgress } from "@/components/workspace/start-progress";
 import { StateAnnouncer } from "@/components/workspace/state-announcer";
 import { useDeletion } from "@/components/workspace/use-deletion";
 import { useWorkspaceActions } from "@/components/workspace/use-workspace-actions";
 import { BareBar, BarSkeleton, WorkspaceBar } from "@/components/workspace/workspace-bar";
-import { useSite } from "@/hooks/use-site";
+import { useWake, useWakeOnVisit, type Wake } from "@/hooks/use-wake";
 import { useDeletedWorkspaces, useWorkspace } from "@/hooks/use-workspaces";
 import { asApiError } from "@/lib/api/error";
 import type { User, Workspace } from "@/lib/api/types";
 import { RECENTLY_DELETED, workspaceIdFromPath } from "@/lib/navigate";
-import { CAN_BE_RESTORED, canFrame, isOwner } from "@/lib/workspace";
+import { isWokenBy } from "@/lib/waking";
+import { actionsFor, CAN_BE_RESTORED, isOwner } from "@/lib/workspace";
 
 const never = (): (() => void) => () => undefined;
 
@@ -46,7 +48,6 @@ export function WorkspacePage() {
 
 function WorkspaceView({ id, user }: { id: string; user: User }) {
   const { data: workspace, error, refetch, isFetching } = useWorkspace(id);
-  const [reloads, setReloads] = useState(0);
   useTitle(workspace?.name);
 
   if (workspace === undefined) {
@@ -69,21 +70,32 @@ function WorkspaceView({ id, user }: { id: string; user: User }) {
       </Frame>
     );
   }
+  return <Known workspace={workspace} user={user} />;
+}
+
+/** Shown from the first sight of the workspace for as long as it is there: one visit to it. */
+function Known({ workspace, user }: { workspace: Workspace; user: User }) {
+  const [reloads, setReloads] = useState(0);
+  const wake = useWake(workspace);
+  useWakeOnVisit(wake, actionsFor(workspace, user).wake && isWokenBy("visit", workspace));
   // A frame whose files did not arrive, because the network changed under it, stays blank for ever.
   const hasEditor = workspace.state === "running" && isOwner(workspace, user);
   const onReloadEditor = hasEditor ? () => setReloads((count) => count + 1) : undefined;
   return (
     <Frame bar={<WorkspaceBar workspace={workspace} user={user} onReloadEditor={onReloadEditor} />}>
       <StateAnnouncer workspaces={[workspace]} />
-      <Content key={reloads} workspace={workspace} user={user} />
+      <Content key={reloads} workspace={workspace} user={user} wake={wake} />
     </Frame>
   );
 }
 
-function Content({ workspace, user }: { workspace: Workspace; user: User }) {
+function Content({ workspace, user, wake }: { workspace: Workspace; user: User; wake: Wake }) {
   switch (workspace.state) {
     case "running":
-      return isOwner(workspace, user) ? <Editor workspace={workspace} /> : <OthersWorkspace workspace={workspace} />;
+    case "paused":
+      // One place for both, so that the editor's frame stays through every sleep.
+      if (isOwner(workspace, user)) return <Editor workspace={workspace} wake={wake} />;
+      return workspace.state === "running" ? <OthersWorkspace workspace={workspace} /> : <OthersAsleep workspace={workspace} />;
     case "starting":
       return <Starting workspace={workspace} />;
     case "failed":
@@ -95,16 +107,6 @@ function Content({ workspace, user }: { workspace: Workspace; user: User }) {
     case "deleting":
       return <Stage icon={<Spinner />} title={`Deleting ${workspace.name}`} text={`Its container is being removed. ${CAN_BE_RESTORED}`} />;
   }
-}
-
-function Editor({ workspace }: { workspace: Workspace }) {
-  const site = useSite();
-  if (site.isPending) return <div className="flex-1" />;
-  return site.data !== undefined && !canFrame(workspace, site.data) ? (
-    <EditorElsewhere workspace={workspace} />
-  ) : (
-    <EditorFrame key={workspace.generation} workspace={workspace} />
-  );
 }
 
 function Starting({ workspace }: { workspace: Workspace }) {
@@ -229,22 +231,6 @@ function ToDashboard() {
     <Button asChild>
       <Link href="/dashboard">To my workspaces</Link>
     </Button>
-  );
-}
-
-function RoundIcon({ Icon }: { Icon: typeof Power }) {
-  return (
-    <span className="grid size-12 place-items-center rounded-full bg-muted text-muted-foreground">
-      <Icon aria-hidden="true" className="size-5" />
-    </span>
-  );
-}
-
-function Spinner() {
-  return (
-    <span className="grid size-12 place-items-center rounded-full bg-warning-surface text-warning">
-      <LoaderCircle aria-hidden="true" className="size-5 animate-spin" />
-    </span>
   );
 }
 

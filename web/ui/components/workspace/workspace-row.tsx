@@ -1,6 +1,6 @@
 "use client";
 
-import { MoreHorizontal, Play, Square, SquareArrowOutUpRight, Trash2 } from "lucide-react";
+import { MoreHorizontal, Moon, Play, Square, SquareArrowOutUpRight, Sun, Timer, Trash2 } from "lucide-react";
 import { memo, useRef, useState } from "react";
 
 import { TimeAgo } from "@/components/common/time-ago";
@@ -14,12 +14,14 @@ import {
 } from "@/components/ui/dropdown-menu";
 import { DeleteDialog, StopDialog } from "@/components/workspace/confirm-dialog";
 import { RepositoryLine } from "@/components/workspace/repository-line";
+import { SleepDialog } from "@/components/workspace/sleep-dialog";
 import { StatusBadge } from "@/components/workspace/status-badge";
 import { useWorkspaceActions } from "@/components/workspace/use-workspace-actions";
 import type { User, Workspace } from "@/lib/api/types";
 import { capitalised } from "@/lib/format";
 import { workspacePath } from "@/lib/navigate";
-import { actionsFor, isOwner } from "@/lib/workspace";
+import { isWokenBy } from "@/lib/waking";
+import { actionsFor, hasPrograms, isOwner } from "@/lib/workspace";
 
 interface WorkspaceRowProps {
   workspace: Workspace;
@@ -30,6 +32,7 @@ interface WorkspaceRowProps {
 export const WorkspaceRow = memo(function WorkspaceRow({ workspace, user }: WorkspaceRowProps) {
   const [isDeleting, setIsDeleting] = useState(false);
   const [isAsking, setIsAsking] = useState(false);
+  const [isChanging, setIsChanging] = useState(false);
   const menu = useRef<HTMLButtonElement>(null);
   const actions = useWorkspaceActions(workspace);
   const can = actionsFor(workspace, user);
@@ -78,7 +81,13 @@ export const WorkspaceRow = memo(function WorkspaceRow({ workspace, user }: Work
             Start
           </Button>
         )}
-        {can.open && (
+        {can.wake && (
+          <Button variant="outline" size="sm" onClick={actions.wake} isBusy={actions.isWaking} aria-label={`Wake ${name}`}>
+            <Sun aria-hidden="true" />
+            Wake
+          </Button>
+        )}
+        {can.open && !can.wake && (
           <Button asChild variant="outline" size="sm">
             <a href={workspacePath(id)} aria-label={`Open ${name}`}>
               Open
@@ -98,6 +107,14 @@ export const WorkspaceRow = memo(function WorkspaceRow({ workspace, user }: Work
             </Button>
           </DropdownMenuTrigger>
           <DropdownMenuContent align="end">
+            {can.open && can.wake && isWokenBy("visit", workspace) && (
+              <DropdownMenuItem asChild>
+                <a href={workspacePath(id)}>
+                  <Sun aria-hidden="true" />
+                  Wake and open
+                </a>
+              </DropdownMenuItem>
+            )}
             {can.open && (
               <DropdownMenuItem asChild>
                 <a href={workspace.url} target="_blank" rel="noreferrer">
@@ -106,12 +123,24 @@ export const WorkspaceRow = memo(function WorkspaceRow({ workspace, user }: Work
                 </a>
               </DropdownMenuItem>
             )}
+            {can.pause && (
+              <DropdownMenuItem disabled={actions.isPausing} onSelect={actions.pause}>
+                <Moon aria-hidden="true" />
+                Put to sleep
+              </DropdownMenuItem>
+            )}
+            {can.sleep && (
+              <DropdownMenuItem onSelect={() => setIsChanging(true)}>
+                <Timer aria-hidden="true" />
+                Sleep…
+              </DropdownMenuItem>
+            )}
             <DropdownMenuItem
               disabled={!can.stop || actions.isStopping}
-              onSelect={() => (state === "running" ? setIsAsking(true) : actions.stop())}
+              onSelect={() => (hasPrograms(workspace) ? setIsAsking(true) : actions.stop())}
             >
               <Square aria-hidden="true" />
-              {state === "running" ? "Stop…" : "Stop"}
+              {hasPrograms(workspace) ? "Stop…" : "Stop"}
             </DropdownMenuItem>
             <DropdownMenuSeparator />
             <DropdownMenuItem variant="destructive" disabled={!can.delete} onSelect={() => setIsDeleting(true)}>
@@ -120,6 +149,12 @@ export const WorkspaceRow = memo(function WorkspaceRow({ workspace, user }: Work
             </DropdownMenuItem>
           </DropdownMenuContent>
         </DropdownMenu>
+        <SleepDialog
+          workspace={workspace}
+          isOpen={isChanging}
+          onOpenChange={setIsChanging}
+          returnFocus={() => menu.current?.focus()}
+        />
         <StopDialog
           name={name}
           isOpen={isAsking}

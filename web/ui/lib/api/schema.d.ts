@@ -1273,6 +1273,53 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/workspaces/{id}/activity": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Says why a workspace is awake, and when it goes to sleep or is stopped if nobody comes */
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    /** @description The workspace's id */
+                    id: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["WorkspaceActivity"];
+                    };
+                };
+                /** @description Refused or failed */
+                default: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/workspaces/{id}/logs": {
         parameters: {
             query?: never;
@@ -1318,6 +1365,54 @@ export interface paths {
         };
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/workspaces/{id}/pause": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Asks for a workspace to sleep: its programs are frozen, and go on where they were once it is woken */
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    /** @description The workspace's id */
+                    id: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Asked for */
+                202: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Workspace"];
+                    };
+                };
+                /** @description Refused or failed */
+                default: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
         delete?: never;
         options?: never;
         head?: never;
@@ -1646,6 +1741,58 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/workspaces/{id}/sleep": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Says how a workspace sleeps */
+        put: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    /** @description The workspace's id */
+                    id: string;
+                };
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": components["schemas"]["Sleep"];
+                };
+            };
+            responses: {
+                /** @description Kept */
+                202: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Workspace"];
+                    };
+                };
+                /** @description Refused or failed */
+                default: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/workspaces/{id}/start": {
         parameters: {
             query?: never;
@@ -1655,7 +1802,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Asks for a workspace to run */
+        /** Asks for a workspace to run: one that is stopped is started, one that sleeps is woken */
         post: {
             parameters: {
                 query?: never;
@@ -1769,6 +1916,27 @@ export interface components {
              */
             host: string;
         };
+        /** @description Why a workspace is awake. */
+        Awake: {
+            /**
+             * Format: date-time
+             * @description When that was seen.
+             */
+            at: string;
+            /** @description What kind of sign there was. */
+            kind: components["schemas"]["AwakeKind"];
+            /**
+             * @description The same in words, as the end of a sentence. May name programs of the workspace: to be shown
+             *     as text.
+             * @example `cargo build` (pid 812) uses 97 % of a CPU
+             */
+            text: string;
+        };
+        /**
+         * @description The kinds of signs that a workspace is in use.
+         * @enum {string}
+         */
+        AwakeKind: "started" | "visit" | "typing" | "busy" | "keep_awake";
         /** @description One certificate, served or wanted. */
         Certificate: {
             /** @description What it is called. */
@@ -2306,6 +2474,23 @@ export interface components {
             /** @description Its name. */
             name: components["schemas"]["Size"];
         };
+        /** @description How a workspace sleeps. */
+        Sleep: {
+            /**
+             * Format: int32
+             * @description Seconds that it may be idle until it is put to sleep: 60 to 2592000, or 0 for ever; `null` for
+             *     as the site has it.
+             */
+            pause_after_seconds?: number | null;
+            /** @description Whether a visit leaves it asleep, until somebody asks for it to be woken. */
+            stays_asleep?: boolean;
+            /**
+             * Format: int32
+             * @description Seconds that it may be asleep until it is stopped: 60 to 2592000, or 0 for ever; `null` for as
+             *     the site has it.
+             */
+            stop_after_seconds?: number | null;
+        };
         /** @description An API token, without its secret. */
         Token: {
             /**
@@ -2432,6 +2617,8 @@ export interface components {
             since: string;
             /** @description How much of the machine it may use. */
             size: components["schemas"]["Size"];
+            /** @description How it sleeps. */
+            sleep: components["schemas"]["Sleep"];
             /** @description Where it is in its life. */
             state: components["schemas"]["WorkspaceState"];
             /**
@@ -2444,6 +2631,20 @@ export interface components {
              * @example https://kq3v8x1zt0ab.kalpana.localhost:8443
              */
             url: string;
+        };
+        /** @description Why a workspace is awake, and what becomes of it if nobody comes. */
+        WorkspaceActivity: {
+            awake?: components["schemas"]["Awake"] | null;
+            /**
+             * Format: date-time
+             * @description When it is put to sleep; absent when that does not happen by itself.
+             */
+            pauses_at?: string | null;
+            /**
+             * Format: date-time
+             * @description When it is stopped, of one that is asleep; absent when that does not happen by itself.
+             */
+            stops_at?: string | null;
         };
         /** @description A workspace that somebody wants. */
         WorkspaceRequest: {
@@ -2466,7 +2667,7 @@ export interface components {
          * @description Where a workspace is in its life.
          * @enum {string}
          */
-        WorkspaceState: "stopped" | "starting" | "running" | "stopping" | "failed" | "deleting";
+        WorkspaceState: "stopped" | "starting" | "running" | "paused" | "stopping" | "failed" | "deleting";
         /** @description Part of the list of workspaces, newest first. */
         Workspaces: {
             /** @description Where the next part starts, when there is one. */

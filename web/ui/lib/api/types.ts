@@ -7,6 +7,8 @@ import type { components } from "@/lib/api/schema";
 type Schemas = components["schemas"];
 
 export type Workspace = Schemas["Workspace"];
+export type Sleep = Schemas["Sleep"];
+export type WorkspaceActivity = Schemas["WorkspaceActivity"];
 export type DeletedWorkspace = Schemas["DeletedWorkspace"];
 export type WorkspaceState = Workspace["state"];
 export type Phase = NonNullable<Workspace["progress"]>["phases"][number];

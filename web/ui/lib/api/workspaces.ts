@@ -1,6 +1,6 @@
 import { api, unwrap } from "@/lib/api/client";
 import { everyPage } from "@/lib/api/pages";
-import type { DeletedWorkspace, Workspace } from "@/lib/api/types";
+import type { DeletedWorkspace, Sleep, Workspace, WorkspaceActivity } from "@/lib/api/types";
 
 /** What a person fills in to get a workspace. Empty texts mean "not given". */
 export interface NewWorkspace {
@@ -38,9 +38,24 @@ export function createWorkspace(wish: NewWorkspace, idempotencyKey: string): Pro
   );
 }
 
-/** Asks for a workspace to run. */
+/** Asks for a workspace to run: to start, or to wake. */
 export function startWorkspace(id: string): Promise<Workspace> {
   return unwrap(api.POST("/api/workspaces/{id}/start", { params: { path: { id } } }));
+}
+
+/** Asks for a workspace to be put to sleep: its programs stay in memory, frozen. */
+export function pauseWorkspace(id: string): Promise<Workspace> {
+  return unwrap(api.POST("/api/workspaces/{id}/pause", { params: { path: { id } } }));
+}
+
+/** Says how a workspace sleeps from now on. */
+export function setSleep(id: string, sleep: Sleep): Promise<Workspace> {
+  return unwrap(api.PUT("/api/workspaces/{id}/sleep", { params: { path: { id } }, body: sleep }));
+}
+
+/** Returns what keeps a workspace awake, and when it goes to sleep and is stopped. */
+export function getActivity(id: string, signal?: AbortSignal): Promise<WorkspaceActivity> {
+  return unwrap(api.GET("/api/workspaces/{id}/activity", { params: { path: { id } }, signal }));
 }
 
 /** Asks for a workspace to stop; its files stay. */
