@@ -23,6 +23,14 @@ export async function runInside(workspace, script) {
   return docker("exec", "--user", "64000:64000", names[0], "sh", "-c", script);
 }
 
+/** Returns what a workspace's one container does, as the engine calls it: `running`, `paused`. */
+export async function stateOf(workspace) {
+  const filter = `label=kalpana.workspace=${workspace}`;
+  const states = await lines("docker", ["ps", "--all", "--filter", filter, "--format", "{{.State}}"]);
+  if (states.length !== 1) throw new Error(`workspace ${workspace} has ${states.length} containers`);
+  return states[0];
+}
+
 /** Tells whether a file is in a workspace, by its absolute path. */
 export async function isInside(workspace, path) {
   return (await runInside(workspace, `test -e '${path}' && echo yes || echo no`)) === "yes";

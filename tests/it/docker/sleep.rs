@@ -56,7 +56,7 @@ async fn what_sleeps_is_woken_by_a_visit_and_its_programs_remember() -> anyhow::
     );
     let (_, editor) = ada.navigate(&format!("{}/", ada.origin(&id))).await?;
     assert_eq!(editor.status, 200);
-    let url = format!("{}/", ada.origin(&id)).replacen("https", "wss", 1);
+    let url = format!("{}/", ada.origin(&id));
     let query = "?reconnectionToken=a&reconnection=false&skipWebSocketFrames=false";
     let origin = ada.origin(&id);
     let mut socket = ada
