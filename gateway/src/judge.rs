@@ -35,6 +35,7 @@ use crate::request::{Kind, RequestContext};
 use crate::respond::Reply;
 use crate::routes::{Routes, Target};
 use crate::sessions::Sessions;
+use crate::sharing::Visit;
 use crate::waker::{Visitor, Waker};
 
 /// Where whom to write to about a weakness is told.
@@ -194,10 +195,10 @@ impl Judge {
                 request.id, host = request.host(), %error,
                 "the workspace could not be woken: {error}"
             );
-            return Next::Answer(self.not_woken(address), "not_woken");
         }
-        match self.judge(head, head_bytes, request) {
-            // It was put to sleep again in that very moment.
+        // Whatever became of it: it may have been stopped, and is started then.
+        match self.judge_workspace(head, request, address) {
+            // It could not be woken, or was put to sleep again in that very moment.
             Next::Wake(_) => Next::Answer(self.not_woken(address), "not_woken"),
             next => next,
         }
@@ -257,8 +258,8 @@ impl Judge {
                 if let Err(too_many) = self.rates.workspace(address.workspace) {
                     return Next::Answer(Reply::TooManyRequests(too_many), "rate_workspace");
                 }
-                if permit.visit().user().is_some() && shows_a_person(head) {
-                    self.presence.note(address.workspace, AwakeKind::Visit);
+                if let Some(kind) = shows(head, &permit.visit()) {
+                    self.presence.note(address.workspace, kind);
                 }
                 request.permit = Some(permit);
                 Next::Forward
@@ -290,6 +291,12 @@ impl Judge {
                     )
                     && wakes(head)
                 {
+                    if self.sessions.is_stale() {
+                        return Next::Answer(Reply::ControlPlaneAway, "session_unsure");
+                    }
+                    if let Err(too_many) = self.rates.user(visit.right) {
+                        return Next::Answer(Reply::TooManyRequests(too_many), "rate_user");
+                    }
                     return Next::Wake(visitor);
                 }
                 let reply = if is_owner {
@@ -480,10 +487,18 @@ fn wakes(head: &RequestHeader) -> bool {
         && fetch::is_meant(|name| head.headers.get(name).map(http::HeaderValue::as_bytes))
 }
 
-/// Tells whether a request is one that a person made, rather than a page that is merely open: they
-/// opened a page, or sent something.
-fn shows_a_person(head: &RequestHeader) -> bool {
-    !matches!(head.method.as_str(), "GET" | "HEAD" | "OPTIONS") || wakes(head)
+/// Returns what a request shows of how a workspace is used. Somebody who is signed in and opens a page
+/// is there. Who is not, or what changes something, may be somebody at work or a page that is merely
+/// open. What only reads is nobody: pages ask for news.
+fn shows(head: &RequestHeader, visit: &Visit) -> Option<AwakeKind> {
+    let is_reading = matches!(head.method.as_str(), "GET" | "HEAD" | "OPTIONS");
+    if wakes(head) && visit.user().is_some() {
+        Some(AwakeKind::Visit)
+    } else if !is_reading || wakes(head) {
+        Some(AwakeKind::Busy)
+    } else {
+        None
+    }
 }
 
 /// Says whom to write to about a weakness. Source: RFC 9116. It asks to be read anew within a

@@ -53,6 +53,17 @@ pub struct Live {
     next: AtomicU64,
 }
 
+/// A tunnel that is open.
+#[derive(Debug, Clone, Copy)]
+pub struct OpenTunnel {
+    /// A number that no other has.
+    pub number: u64,
+    /// Whose it is.
+    pub visit: Visit,
+    /// What it has done so far.
+    pub seen: Seen,
+}
+
 #[derive(Debug, Clone)]
 struct Opened {
     number: u64,
@@ -100,19 +111,20 @@ impl Live {
         self.cut_each(|opened| matches!(opened.switch, Switch::Tunnel(_)), cut);
     }
 
-    /// Returns the tunnels that are open to people who are signed in, by a number of their own, and
-    /// what each has done so far.
-    pub fn tunnels(&self) -> Vec<(u64, WorkspaceId, Seen)> {
+    /// Returns the tunnels that are open to workspaces.
+    pub fn tunnels(&self) -> Vec<OpenTunnel> {
         let mut tunnels = Vec::new();
         for open in &self.open {
-            let Key::Workspace(workspace) = *open.key() else {
+            if !matches!(open.key(), Key::Workspace(_)) {
                 continue;
-            };
+            }
             for opened in open.value() {
-                if let Switch::Tunnel(control) = &opened.switch
-                    && opened.visit.user().is_some()
-                {
-                    tunnels.push((opened.number, workspace, control.seen()));
+                if let Switch::Tunnel(control) = &opened.switch {
+                    tunnels.push(OpenTunnel {
+                        number: opened.number,
+                        visit: opened.visit,
+                        seen: control.seen(),
+                    });
                 }
             }
         }

@@ -35,7 +35,7 @@ pub struct Routes {
     named: Mutex<HashSet<Id>>,
     /// Raised when what is known is not what was kept on disk.
     changed: Notify,
-    /// Raised when a workspace has somewhere to send requests that had nowhere.
+    /// Raised when a route is another than before.
     woken: Notify,
 }
 
@@ -83,13 +83,14 @@ impl Routes {
         Some(Arc::clone(&found))
     }
 
-    /// Waits until a workspace has somewhere to send requests.
-    pub async fn until_it_runs(&self, workspace: WorkspaceId) {
+    /// Waits until a workspace is not asleep any more, whatever it is then.
+    pub async fn until_awake(&self, workspace: WorkspaceId) {
         loop {
             let mut woken = std::pin::pin!(self.woken.notified());
             // Before the look, so that nothing is missed between the two.
             woken.as_mut().enable();
-            if self.find(workspace).is_some_and(|route| route.runs()) {
+            let route = self.find(workspace);
+            if !route.is_some_and(|route| matches!(route.target, Target::Paused { .. })) {
                 return;
             }
             woken.await;
@@ -114,9 +115,7 @@ impl Routes {
                 let key = Id::from(route.workspace);
                 let (runs, generation) = (route.runs(), route.generation);
                 let before = self.table.insert(key, Arc::new(route));
-                if runs {
-                    self.woken.notify_waiters();
-                }
+                self.woken.notify_waiters();
                 if let Some(before) = before
                     && before.runs()
                     && (!runs || before.generation != generation)
@@ -142,6 +141,7 @@ impl Routes {
     fn remove(&self, workspace: WorkspaceId) {
         if let Some((_, route)) = self.table.remove(&workspace.into()) {
             self.ended(&route);
+            self.woken.notify_waiters();
         }
     }
 

@@ -61,8 +61,8 @@ impl Waker {
         }
     }
 
-    /// Has a workspace woken under the name of whoever comes first, and waits until requests can be
-    /// sent there.
+    /// Has a workspace woken under the name of whoever comes first, and waits until it is
+    /// not asleep any more.
     ///
     /// # Errors
     /// [`NotWoken`]. Trying again does no harm.
@@ -119,7 +119,7 @@ impl Waker {
                 .call(Method::POST, &path, None, Some(&intent))
                 .await;
             answer.map_err(|error| NotWoken::Refused(Arc::new(error)))?;
-            self.routes.until_it_runs(workspace).await;
+            self.routes.until_awake(workspace).await;
             Ok(())
         };
         tokio::time::timeout(LIMIT, asking)

@@ -17,7 +17,7 @@ use kalpana_domain::lifecycle::Lifecycle;
 use kalpana_domain::workspace::Workspace;
 use kalpana_link::REQUEST_ID_HEADER;
 use kalpana_protocol::orchestrator::{
-    AwakeKind, CreateWorkspace, Intent, InternalError, LogLine, Presence, SleepIntent,
+    CreateWorkspace, Intent, InternalError, LogLine, PRESENT_LIMIT, Presence, SleepIntent,
     WorkspaceAnswer,
 };
 use kalpana_store::StoreError;
@@ -33,6 +33,9 @@ use crate::reconcile::describe;
 
 /// Longest request body, in bytes.
 const BODY_LIMIT: usize = 64 << 10;
+
+/// Longest name of a gateway, in bytes.
+const NAME_LIMIT: usize = 64;
 
 /// Lines of a container's log that are returned at first.
 const LOG_TAIL: usize = 2000;
@@ -155,17 +158,21 @@ async fn wakefulness(State(api): State<Api>, Path(id): Path<String>) -> Answer {
 
 /// Takes a gateway's word on who is there. What makes no sense is left out.
 async fn presence(State(api): State<Api>, body: Bytes) -> Answer {
-    let Presence { present } = read(&body)?;
-    for sign in present {
-        let is_a_person = matches!(sign.kind, AwakeKind::Visit | AwakeKind::Typing);
-        if let Ok(id) = WorkspaceId::parse(&sign.workspace)
-            && is_a_person
-        {
-            let ago = Duration::from_secs(sign.seconds_ago);
-            api.watch.register.person(id, sign.kind, ago);
+    let told: Presence = read(&body)?;
+    if told.gateway.len() > NAME_LIMIT {
+        return Err(Refusal {
+            status: StatusCode::BAD_REQUEST,
+            code: "invalid",
+            message: format!("gateway: at most {NAME_LIMIT} bytes"),
+        });
+    }
+    let register = &api.watch.register;
+    for sign in told.present.into_iter().take(PRESENT_LIMIT) {
+        if let Ok(id) = WorkspaceId::parse(&sign.workspace) {
+            register.used(id, sign.kind, Duration::from_secs(sign.seconds_ago));
         }
     }
-    api.watch.register.heard_gateway();
+    register.heard(&told.gateway, told.is_leaving);
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 

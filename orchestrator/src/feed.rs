@@ -112,6 +112,9 @@ pub(crate) struct Reach {
     pub(crate) peer_uid: u32,
     /// The hash of the list by which its image vouches for the editor's files.
     pub(crate) assets: Option<String>,
+    /// Whether it is frozen still: it is being woken, and visitors wait for it with those who came
+    /// before them.
+    pub(crate) is_frozen: bool,
 }
 
 /// What was last said of a workspace.
@@ -122,6 +125,17 @@ struct Told {
     lifecycle: Lifecycle,
     sleep: SleepPolicy,
     route: Route,
+}
+
+impl Told {
+    fn published(&self, workspace: WorkspaceId) -> Published {
+        Published {
+            workspace,
+            generation: Generation(self.route.generation),
+            lifecycle: self.lifecycle.clone(),
+            sleep: self.sleep,
+        }
+    }
 }
 
 /// Where a workspace is, as it was told.
@@ -237,17 +251,20 @@ impl Feeds {
     /// Returns where every workspace is, as it was told.
     pub(crate) fn published_lifecycles(&self) -> Vec<Published> {
         let told = self.lock();
-        let published = told.iter().map(|(workspace, told)| Published {
-            workspace: *workspace,
-            generation: Generation(told.route.generation),
-            lifecycle: told.lifecycle.clone(),
-            sleep: told.sleep,
-        });
-        published.collect()
+        told.iter().map(|(id, told)| told.published(*id)).collect()
+    }
+
+    /// Returns where a workspace is, as it was told.
+    pub(crate) fn published_lifecycle(&self, workspace: WorkspaceId) -> Option<Published> {
+        let told = self.lock();
+        told.get(&workspace).map(|told| told.published(workspace))
     }
 
     fn route(&self, row: &Workspace, reach: Option<&Reach>) -> Route {
         let target = match (&row.lifecycle, reach) {
+            (Lifecycle::Running { .. }, Some(reach)) if reach.is_frozen => Target::Paused {
+                stays_asleep: false,
+            },
             (Lifecycle::Running { .. }, Some(reach)) => {
                 let directory = self.shared.directories.path(row.id.as_str());
                 let key = self
@@ -380,12 +397,30 @@ mod tests {
         let reach = Reach {
             peer_uid: 0,
             assets: Some("the-hash".to_owned()),
+            ..Reach::default()
         };
         feeds.row(&running(2), Some(reach.clone()));
         match feeds.published(workspace().id).unwrap().target {
             Target::Running { assets, .. } => assert_eq!(assets, reach.assets),
             other => panic!("expected a running route, got {other:?}"),
         }
+    }
+
+    #[test]
+    fn what_is_being_woken_is_asleep_for_visitors_until_it_is_thawed() {
+        let feeds = testing();
+        let frozen = Reach {
+            is_frozen: true,
+            ..Reach::default()
+        };
+        feeds.row(&running(2), Some(frozen));
+        let target = || feeds.published(workspace().id).unwrap().target;
+        let asleep = Target::Paused {
+            stays_asleep: false,
+        };
+        assert_eq!(target(), asleep);
+        feeds.row(&running(2), Some(Reach::default()));
+        assert!(matches!(target(), Target::Running { .. }));
     }
 
     #[test]

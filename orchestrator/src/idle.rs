@@ -24,6 +24,9 @@ const BUSY_CPU_MILLIS: u64 = 50;
 /// Disk traffic from which programs count as at work, in bytes per second.
 const BUSY_DISK_BYTES: u64 = 512 << 10;
 
+/// Longest that one `kalpana keep-awake` holds: what it takes itself.
+const LONGEST_KEEPER: Duration = Duration::from_secs(86_400);
+
 /// How long a workspace may be idle. `None`: for ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Timers {
@@ -82,6 +85,20 @@ impl Signs {
         }
     }
 
+    /// Notes that somebody or something uses a port at `at`: work, which is bounded, because a page
+    /// that is merely open may look the same.
+    pub(crate) fn port_used(&mut self, at: Duration) {
+        if self.busy.as_ref().is_none_or(|(known, _)| *known < at) {
+            self.busy = Some((at, "one of its ports is in use".to_owned()));
+        }
+    }
+
+    /// Notes that nobody could say at `now` what is at work: it may be that something is.
+    pub(crate) fn silent(&mut self, now: Duration) {
+        let text = "it does not say what is at work in it";
+        self.busy = Some((now, text.to_owned()));
+    }
+
     /// Notes what a bridge saw until `now`. What it says is a container's word: it may keep its own
     /// workspace awake for as long as nobody need come to look at it, and no longer.
     pub(crate) fn activity(&mut self, activity: &Activity, now: Duration) {
@@ -98,7 +115,8 @@ impl Signs {
         }
         let lasting = activity.keepers.iter().max_by_key(|k| k.seconds_left);
         self.keeper = lasting.map(|keeper| {
-            let until = now.saturating_add(Duration::from_secs(keeper.seconds_left));
+            let left = Duration::from_secs(keeper.seconds_left).min(LONGEST_KEEPER);
+            let until = now.saturating_add(left);
             let what = match printable(&keeper.command) {
                 command if command.is_empty() => "`kalpana keep-awake` holds it".to_owned(),
                 command => format!("`kalpana keep-awake` holds it for `{command}`"),
@@ -147,7 +165,7 @@ impl Signs {
         let Some(pause_after) = timers.pause_after else {
             return verdict;
         };
-        let mut sleeps_at = verdict.at + pause_after;
+        let mut sleeps_at = verdict.at.saturating_add(pause_after);
         if let Some((until, what)) = self.keeper.as_ref().filter(|(until, _)| *until > now)
             && *until > sleeps_at
         {
@@ -156,7 +174,7 @@ impl Signs {
             verdict.text.clone_from(what);
         }
         if let Some(unattended) = timers.unattended {
-            sleeps_at = sleeps_at.min(attended + unattended.max(pause_after));
+            sleeps_at = sleeps_at.min(attended.saturating_add(unattended.max(pause_after)));
         }
         verdict.sleeps_at = Some(sleeps_at);
         verdict

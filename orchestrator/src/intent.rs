@@ -206,9 +206,6 @@ impl Intents {
         let actor = actor(asker)?;
         let not_found = || not_found(id);
         let parsed_id = WorkspaceId::parse(id).map_err(|_| not_found())?;
-        if change == Change::Start {
-            self.admit()?;
-        }
         for attempt in 0..ATTEMPTS {
             let row = self
                 .store
@@ -230,6 +227,9 @@ impl Intents {
                 (Change::Delete, _) => AuditAction::WorkspaceDelete,
             };
             let changed = change.of(&row, now)?;
+            if matches!(changed.lifecycle, Lifecycle::Starting { .. }) {
+                self.admit()?;
+            }
             let audit = event(&row, action, (&actor, asker), now, request_id);
             let is_counted_anew = !Quota::counts(&row) && Quota::counts(&changed);
             let written = if is_counted_anew {

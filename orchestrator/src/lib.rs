@@ -271,7 +271,10 @@ pub async fn run(dependencies: Dependencies, shutdown: CancellationToken) -> Res
         intents: intents.clone(),
         journal: journal.clone(),
         metrics: reconciler.metrics.clone(),
-        cannot_pause: Arc::new(move |id| reconciler.memory(id, |memory| memory.cannot_pause)),
+        cannot_pause: Arc::new(move |id| {
+            let now = reconciler.uptime.now();
+            reconciler.memory(id, |memory| now < memory.no_pause_before)
+        }),
         timers,
         limits: sleep_limits,
     });

@@ -206,9 +206,10 @@ fn keep_running(row: &Workspace, observed: &Observed) -> Vec<Action> {
     let mut actions: Vec<Action> = stale.into_iter().flat_map(end).collect();
     match current.map(|container| (&container.id, container.state)) {
         Some((_, ContainerState::Running)) => {}
-        Some((id, ContainerState::Paused)) => {
-            actions.push(Action::UnpauseContainer { id: id.clone() });
-        }
+        Some((id, ContainerState::Paused)) => actions.push(match &observed.overdue {
+            Some(reason) => Action::MarkFailed(reason.clone()),
+            None => Action::UnpauseContainer { id: id.clone() },
+        }),
         Some((id, ContainerState::Exited(death))) => {
             actions.push(Action::MarkDied {
                 id: id.clone(),
@@ -260,7 +261,8 @@ fn end(container: &ContainerSeen) -> Vec<Action> {
     let remove = Action::RemoveContainer { id: id.clone() };
     match container.state {
         ContainerState::Running => vec![Action::StopContainer { id }, remove],
-        // Thawed first, so that its programs hear that they are to end and can save.
+        // Thawed first, so that its programs hear that they are to end and can save; one that cannot
+        // be is ended all the same.
         ContainerState::Paused => vec![
             Action::UnpauseContainer { id: id.clone() },
             Action::StopContainer { id },

@@ -114,8 +114,10 @@ pub(crate) struct Memory {
     has_lost_store: bool,
     /// Whether its container is frozen, as far as is known: nothing is sent there.
     pub(crate) is_frozen: bool,
-    /// Whether the engine cannot freeze its container.
-    pub(crate) cannot_pause: bool,
+    /// Until when nobody tries to freeze its container again, which the engine could not.
+    pub(crate) no_pause_before: Duration,
+    /// Since when it is to be thawed, and is not.
+    thawing_since: Option<Duration>,
     /// Its place among the concurrent starts.
     place: Option<OwnedSemaphorePermit>,
 }
@@ -249,6 +251,7 @@ impl Reconciler {
     fn recall(&self, row: &Workspace) {
         let is_starting = matches!(row.lifecycle, Lifecycle::Starting { .. });
         let is_stopping = matches!(row.lifecycle, Lifecycle::Stopping { .. });
+        let is_running = matches!(row.lifecycle, Lifecycle::Running { .. });
         let now = self.uptime.now();
         if is_starting {
             self.board.begin(row.id, row.generation);
@@ -261,9 +264,11 @@ impl Reconciler {
             if !is_starting || has_booted {
                 memory.place = None;
             }
-            if !is_starting && !is_stopping {
+            let is_thawing = is_running && memory.is_frozen;
+            if !is_starting && !is_stopping && !is_thawing {
                 memory.last_error = None;
             }
+            memory.thawing_since = is_thawing.then(|| memory.thawing_since.unwrap_or(now));
             memory.stopping_since = is_stopping.then(|| memory.stopping_since.unwrap_or(now));
             memory.is_frozen |= matches!(row.lifecycle, Lifecycle::Paused { .. });
         });
@@ -272,11 +277,14 @@ impl Reconciler {
 
     /// Tells a row to whom it concerns, and how the workspace is reached if it can be.
     fn publish(&self, row: &Workspace) {
+        let is_frozen = self.memory(row.id, |memory| memory.is_frozen);
         let is_reachable = matches!(row.lifecycle, Lifecycle::Running { .. })
-            && !self.memory(row.id, |memory| memory.is_frozen)
-            && self.bridges.watch(row.id, row.generation) == Readiness::Ready;
-        self.feeds
-            .row(row, is_reachable.then(|| self.reach(row.id)));
+            && (is_frozen || self.bridges.watch(row.id, row.generation) == Readiness::Ready);
+        let reach = is_reachable.then(|| Reach {
+            is_frozen,
+            ..self.reach(row.id)
+        });
+        self.feeds.row(row, reach);
     }
 
     /// Begins the deadlines of a transition anew when the store is back: nothing could be carried
@@ -361,18 +369,26 @@ impl Reconciler {
                 let error = last_error.unwrap_or_else(|| "the container did not end".to_owned());
                 is_over.then(|| self.engine_failed(&error))
             }
+            // While the engine is away as a whole, nobody can say that this one cannot be thawed.
+            Lifecycle::Running { .. } if self.is_engine_up() => {
+                let thawing_since = self.memory(row.id, |memory| memory.thawing_since)?;
+                let spent = self.uptime.now().saturating_sub(thawing_since);
+                let error = last_error.unwrap_or_else(|| "the container stays frozen".to_owned());
+                (spent >= self.limits.start).then(|| self.engine_failed(&error))
+            }
             _ => None,
         }
     }
 
+    /// Tells whether the engine answered when it was last asked.
+    fn is_engine_up(&self) -> bool {
+        let known = self.state.is_engine_up.lock().expect("no holder panics");
+        known.unwrap_or(false)
+    }
+
     /// Returns the failure of a transition that the engine kept from ending.
     fn engine_failed(&self, error: &str) -> FailureReason {
-        let is_up = self
-            .state
-            .is_engine_up
-            .lock()
-            .expect("no holder panics")
-            .unwrap_or(false);
+        let is_up = self.is_engine_up();
         let message = if is_up {
             format!("Docker did not do what was asked: {error}.")
         } else {
@@ -439,6 +455,7 @@ impl Reconciler {
         Reach {
             peer_uid: root_uid(&self.state.capabilities),
             assets: self.memory(id, |memory| memory.assets.clone()),
+            is_frozen: false,
         }
     }
 

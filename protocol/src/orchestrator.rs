@@ -158,16 +158,26 @@ impl AwakeKind {
 /// What a gateway tells every few seconds, also when there is nothing: who was at which workspace.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Presence {
-    /// Those at whose workspace somebody was since it was told last.
+    /// Which gateway tells: a name that it drew for itself. At most 64 bytes.
+    #[serde(default)]
+    pub gateway: String,
+    /// Whether it ends, and is not to be waited for.
+    #[serde(default)]
+    pub is_leaving: bool,
+    /// What was used since it was told last; at most [`PRESENT_LIMIT`] in one telling.
     pub present: Vec<Present>,
 }
 
-/// A sign of a person at a workspace.
+/// Most signs in one [`Presence`]: some ten kilobytes.
+pub const PRESENT_LIMIT: usize = 200;
+
+/// A sign that a workspace is used.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Present {
     /// The workspace.
     pub workspace: String,
-    /// What they did: [`AwakeKind::Visit`] or [`AwakeKind::Typing`].
+    /// How: a person's [`AwakeKind::Visit`] or [`AwakeKind::Typing`], or [`AwakeKind::Busy`] for what
+    /// may be a page that is merely open.
     pub kind: AwakeKind,
     /// How long ago, in seconds.
     pub seconds_ago: u64,

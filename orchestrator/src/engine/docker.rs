@@ -374,8 +374,14 @@ impl Engine for DockerEngine {
 
     async fn unpause_container(&self, id: &str) -> EngineResult<()> {
         let id = id.to_owned();
-        let ask = |docker: Docker| async move { docker.unpause_container(&id).await };
-        already_so_is_fine(self.call(Call::UnpauseContainer, MAKE, ask).await)
+        let container = id.clone();
+        let ask = |docker: Docker| async move { docker.unpause_container(&container).await };
+        let outcome = self.call(Call::UnpauseContainer, MAKE, ask).await;
+        // The engine and what runs containers may disagree: what it lists is what we go by.
+        if outcome.is_err() && self.death(&id).await? == ContainerState::Paused {
+            return outcome;
+        }
+        already_so_is_fine(outcome)
     }
 
     async fn stop_container(&self, id: &str, grace: Duration) -> EngineResult<()> {

@@ -106,6 +106,10 @@ pub(crate) struct World {
     pub(crate) now: Timestamp,
     /// Says what an engine that drops fields does to what it was asked.
     pub(crate) drops: Option<fn(&mut Inspection)>,
+    /// Whether no container can be frozen.
+    pub(crate) cannot_freeze: bool,
+    /// Whether no container can be thawed.
+    pub(crate) cannot_thaw: bool,
     /// What containers wrote.
     pub(crate) log: Vec<u8>,
     next_id: u64,
@@ -181,6 +185,14 @@ fn not_found<T>(call: Call, what: &str) -> EngineResult<T> {
     Err(EngineError::NotFound {
         call,
         message: format!("no such thing: {what}"),
+    })
+}
+
+fn refused<T>(call: Call) -> EngineResult<T> {
+    Err(EngineError::Refused {
+        call,
+        status: 500,
+        message: "the freezer is broken".to_owned(),
     })
 }
 
@@ -360,6 +372,9 @@ impl Engine for FakeEngine {
 
     async fn pause_container(&self, id: &str) -> EngineResult<()> {
         self.ask(Call::PauseContainer, |world| {
+            if world.cannot_freeze {
+                return refused(Call::PauseContainer);
+            }
             let Some(container) = world.containers.get_mut(id) else {
                 return not_found(Call::PauseContainer, id);
             };
@@ -372,6 +387,9 @@ impl Engine for FakeEngine {
 
     async fn unpause_container(&self, id: &str) -> EngineResult<()> {
         self.ask(Call::UnpauseContainer, |world| {
+            if world.cannot_thaw {
+                return refused(Call::UnpauseContainer);
+            }
             let Some(container) = world.containers.get_mut(id) else {
                 return not_found(Call::UnpauseContainer, id);
             };

@@ -13,8 +13,11 @@ use super::Signs;
 use crate::uptime::Uptime;
 
 /// How long after the last word of a gateway nobody is put to sleep any more: it may be that people
-/// type, and that nobody tells.
-const GATEWAY_SILENCE: Duration = Duration::from_secs(60);
+/// type, and that nobody tells. Three times as long as between two words.
+const SILENCE: Duration = Duration::from_secs(15);
+
+/// How long a silent gateway is waited for. One that ends says so.
+const FORGOTTEN: Duration = Duration::from_secs(600);
 
 /// Keeps signs. Clones keep the same.
 #[derive(Debug, Clone)]
@@ -26,8 +29,8 @@ pub(crate) struct Register {
 #[derive(Debug, Default)]
 struct Shared {
     known: HashMap<WorkspaceId, Known>,
-    /// When a gateway last told who was there.
-    heard: Option<Duration>,
+    /// When each gateway last told who was there.
+    heard: HashMap<String, Duration>,
 }
 
 #[derive(Debug)]
@@ -62,26 +65,40 @@ impl Register {
         self.uptime.now()
     }
 
-    /// Notes that a gateway told all it knows.
-    pub(crate) fn heard_gateway(&self) {
+    /// Notes that a gateway told all it knows, and whether it has nothing to tell any more.
+    pub(crate) fn heard(&self, gateway: &str, is_leaving: bool) {
         let now = self.now();
-        self.lock().heard = Some(now);
+        let mut shared = self.lock();
+        if is_leaving {
+            shared.heard.remove(gateway);
+        } else {
+            shared.heard.insert(gateway.to_owned(), now);
+        }
     }
 
-    /// Tells whether a gateway told lately who was there.
-    pub(crate) fn hears_gateway(&self) -> bool {
+    /// Returns up to when every gateway has told who was there; `None` when one is silent, or none is
+    /// known.
+    pub(crate) fn heard_until(&self) -> Option<Duration> {
         let now = self.now();
-        let heard = self.lock().heard;
-        heard.is_some_and(|heard| now.saturating_sub(heard) <= GATEWAY_SILENCE)
+        let mut shared = self.lock();
+        shared
+            .heard
+            .retain(|_, heard| now.saturating_sub(*heard) <= FORGOTTEN);
+        let oldest = shared.heard.values().min().copied();
+        oldest.filter(|heard| now.saturating_sub(*heard) <= SILENCE)
     }
 
-    /// Notes that a person was at a workspace `ago` before now.
-    pub(crate) fn person(&self, workspace: WorkspaceId, kind: AwakeKind, ago: Duration) {
+    /// Notes that a workspace was used `ago` before now, as a gateway saw: by a person, or otherwise.
+    pub(crate) fn used(&self, workspace: WorkspaceId, kind: AwakeKind, ago: Duration) {
         let now = self.now();
         if let Some(known) = self.lock().known.get_mut(&workspace)
             && let State::Awake(signs) = &mut known.state
         {
-            signs.person(kind, now.saturating_sub(ago));
+            let at = now.saturating_sub(ago);
+            match kind {
+                AwakeKind::Visit | AwakeKind::Typing => signs.person(kind, at),
+                _ => signs.port_used(at),
+            }
         }
     }
 
@@ -182,7 +199,7 @@ mod tests {
     fn each_time_awake_begins_with_nobody_there() {
         let (register, uptime) = register();
         register.signs(workspace(), at(1), |_| ());
-        register.person(workspace(), AwakeKind::Typing, Duration::ZERO);
+        register.used(workspace(), AwakeKind::Typing, Duration::ZERO);
         let person = |since| register.signs(workspace(), since, |signs| signs.person);
         assert!(person(at(1)).is_some());
         uptime.advance(Duration::from_secs(60));
@@ -205,20 +222,30 @@ mod tests {
     }
 
     #[test]
-    fn a_gateway_that_fell_silent_is_noticed() {
+    fn a_gateway_that_fell_silent_is_waited_for_and_one_that_left_is_not() {
         let (register, uptime) = register();
-        assert!(!register.hears_gateway());
-        register.heard_gateway();
-        assert!(register.hears_gateway());
-        uptime.advance(GATEWAY_SILENCE + Duration::from_secs(1));
-        assert!(!register.hears_gateway());
+        let second = Duration::from_secs(1);
+        assert_eq!(register.heard_until(), None);
+        register.heard("a", false);
+        uptime.advance(5 * second);
+        register.heard("b", false);
+        assert_eq!(register.heard_until(), Some(Duration::ZERO));
+        uptime.advance(SILENCE);
+        register.heard("b", false);
+        assert_eq!(register.heard_until(), None, "a may know of somebody");
+        register.heard("a", true);
+        assert_eq!(register.heard_until(), Some(register.now()));
+        register.heard("a", false);
+        uptime.advance(FORGOTTEN + second);
+        register.heard("b", false);
+        assert_eq!(register.heard_until(), Some(register.now()));
     }
 
     #[test]
     fn a_visit_to_what_sleeps_is_no_sign_of_its_next_time_awake() {
         let (register, _) = register();
         register.asleep_for(workspace(), at(1), Duration::ZERO);
-        register.person(workspace(), AwakeKind::Visit, Duration::ZERO);
+        register.used(workspace(), AwakeKind::Visit, Duration::ZERO);
         assert_eq!(
             register.signs(workspace(), at(2), |signs| signs.person),
             None

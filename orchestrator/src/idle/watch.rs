@@ -27,6 +27,10 @@ const INTERVAL: Duration = Duration::from_secs(30);
 /// How long after its time somebody is put to sleep: gateways tell who is there a few seconds later.
 const MARGIN: Duration = Duration::from_secs(10);
 
+/// How long a sleeper is left alone at least by a process that has just started, whatever the clock
+/// says of how long it has slept.
+const CLOCK_GRACE: Duration = Duration::from_secs(600);
+
 /// Bridges that are asked at once.
 const ASKED_AT_ONCE: usize = 16;
 
@@ -96,19 +100,21 @@ impl Watch {
                     .pause_after
                     .unwrap_or(MARGIN)
                     .min(MARGIN);
-                let now = self.register.now();
-                if verdict.sleeps_at.is_none_or(|at| now < at + margin) {
+                let due = verdict.sleeps_at.map(|at| at.saturating_add(margin));
+                if due.is_none_or(|due| self.register.now() < due) {
                     self.metrics.idle_decision(verdict.kind.as_str());
                     return;
                 }
-                if !self.register.hears_gateway() {
+                // Only once all gateways have told who came until then.
+                let heard = self.register.heard_until();
+                if heard.is_none_or(|heard| due.is_some_and(|due| heard < due)) {
                     self.metrics.idle_decision("gateway_silent");
                     return;
                 }
                 Change::Pause
             }
             Lifecycle::Paused { since } => {
-                let slept = self.slept(known.workspace, since);
+                let slept = self.slept(known, since);
                 if self
                     .timers_of(known)
                     .stop_after
@@ -141,7 +147,7 @@ impl Watch {
         let Some(row) = self.intents.store.workspace(known.workspace).await? else {
             return Ok(false);
         };
-        if row.lifecycle != known.lifecycle {
+        if row.lifecycle != known.lifecycle || row.sleep != known.sleep {
             return Ok(false);
         }
         let is_done = self.intents.change_by_itself(&row, change).await?;
@@ -163,8 +169,9 @@ impl Watch {
         let now = self.register.now();
         let timers = self.timers_of(known);
         self.register.signs(id, since, |signs| {
-            if let Some(activity) = activity {
-                signs.activity(&activity, now);
+            match activity {
+                Some(activity) => signs.activity(&activity, now),
+                None => signs.silent(now),
             }
             signs.judge(timers, now)
         })
@@ -185,16 +192,18 @@ impl Watch {
     }
 
     /// Returns how long a workspace is asleep.
-    fn slept(&self, id: WorkspaceId, since: Timestamp) -> Duration {
+    fn slept(&self, known: &Published, since: Timestamp) -> Duration {
         let passed = self.intents.clock.now().duration_since(since);
         let passed = Duration::try_from(passed).unwrap_or_default();
-        self.register.asleep_for(id, since, passed)
+        // The clock may be wrong: it stops nobody before somebody had time to set it.
+        let stop_after = self.timers_of(known).stop_after.unwrap_or(Duration::MAX);
+        let passed = passed.min(stop_after.saturating_sub(CLOCK_GRACE));
+        self.register.asleep_for(known.workspace, since, passed)
     }
 
     /// Says why a workspace is awake and when it goes to sleep, or when it is stopped.
     pub(crate) async fn wakefulness(&self, id: WorkspaceId) -> Wakefulness {
-        let published = self.intents.feeds.published_lifecycles();
-        let Some(known) = published.into_iter().find(|known| known.workspace == id) else {
+        let Some(known) = self.intents.feeds.published_lifecycle(id) else {
             return Wakefulness::default();
         };
         match known.lifecycle {
@@ -211,7 +220,7 @@ impl Watch {
                 }
             }
             Lifecycle::Paused { since } => {
-                let slept = self.slept(id, since);
+                let slept = self.slept(&known, since);
                 let left = self
                     .timers_of(&known)
                     .stop_after

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
+use kalpana_domain::audit::AuditEvent;
 use kalpana_domain::id::WorkspaceId;
-use kalpana_domain::lifecycle::{FailureCode, FailureReason, Lifecycle};
+use kalpana_domain::lifecycle::{FailureCode, FailureReason, InvalidTransition, Lifecycle};
 use kalpana_domain::workspace::Workspace;
 use kalpana_protocol::orchestrator::{LogLine, PhaseName, PhaseStatus};
 
@@ -77,7 +78,11 @@ impl Reconciler {
             Action::StopContainer { id } => {
                 self.engine.stop_container(&id, self.limits.stop).await?;
             }
-            Action::UnpauseContainer { id } => self.engine.unpause_container(&id).await?,
+            // One that cannot be thawed is ended all the same.
+            Action::UnpauseContainer { id } => match self.engine.unpause_container(&id).await {
+                Err(error) if error.is_unavailable() => return Err(error.into()),
+                _ => {}
+            },
             Action::RemoveContainer { id: container } => {
                 tracing::warn!(workspace.id = %id, container, "removing the container {container}: it belongs to no workspace");
                 self.engine.remove_container(&container).await?;
@@ -291,10 +296,20 @@ impl Reconciler {
 
     /// Stores a lifecycle and tells everybody. A transition that the row does not allow means that
     /// the row has moved on, and is left to the next look.
-    pub(super) async fn record(
+    async fn record(
         &self,
         row: &Workspace,
-        lifecycle: Result<Lifecycle, kalpana_domain::lifecycle::InvalidTransition>,
+        lifecycle: Result<Lifecycle, InvalidTransition>,
+    ) -> Result<(), PassError> {
+        self.record_as(row, lifecycle, None).await
+    }
+
+    /// The same, with what the audit log is to say of it.
+    pub(super) async fn record_as(
+        &self,
+        row: &Workspace,
+        lifecycle: Result<Lifecycle, InvalidTransition>,
+        audit: Option<AuditEvent>,
     ) -> Result<(), PassError> {
         let lifecycle =
             lifecycle.map_err(|_| kalpana_store::StoreError::Conflict { what: "version" })?;
@@ -303,7 +318,7 @@ impl Reconciler {
             updated_at: self.clock.now(),
             ..row.clone()
         };
-        let stored = self.store.update_workspace(&changed, None).await?;
+        let stored = self.store.update_workspace(&changed, audit).await?;
         // Only a bridge that has just answered makes a workspace running.
         let is_running = matches!(stored.lifecycle, Lifecycle::Running { .. });
         self.feeds

@@ -2,6 +2,7 @@
 //! replies, and the process dies between any two effects. Whatever happens, once the weather
 //! clears everything converges, and at no moment was a promise broken.
 
+mod freezer;
 mod store;
 
 use std::collections::{BTreeMap, BTreeSet};

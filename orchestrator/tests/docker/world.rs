@@ -238,7 +238,11 @@ impl World {
 
     /// Tells the orchestrator, as a gateway does, who is where.
     pub(crate) async fn tell(&self, present: Vec<Present>) {
-        let told = Presence { present };
+        let told = Presence {
+            gateway: "test".to_owned(),
+            is_leaving: false,
+            present,
+        };
         let answer: Result<(), _> = self
             .client()
             .call(Method::POST, "/v1/presence", None, Some(&told))

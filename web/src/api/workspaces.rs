@@ -182,7 +182,9 @@ pub(crate) async fn activity(
         .orchestrator
         .wakefulness(target.workspace.id, &context)
         .await?;
-    Ok(axum::Json(told.into()))
+    // What programs are called and given is what is in a workspace, and that is its owner's.
+    let is_owner = target.by.principal.user == target.workspace.owner;
+    Ok(axum::Json(ActivityView::new(told, is_owner)))
 }
 
 /// Says how a workspace sleeps

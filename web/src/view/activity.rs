@@ -27,8 +27,8 @@ pub(crate) struct ActivityView {
 struct AwakeView {
     /// What kind of sign there was.
     kind: AwakeKindName,
-    /// The same in words, as the end of a sentence. May name programs of the workspace: to be shown
-    /// as text.
+    /// The same in words, as the end of a sentence. To its owner it may name programs of the
+    /// workspace: to be shown as text.
     #[schema(example = "`cargo build` (pid 812) uses 97 % of a CPU")]
     text: String,
     /// When that was seen.
@@ -53,22 +53,70 @@ enum AwakeKindName {
     KeepAwake,
 }
 
-impl From<Wakefulness> for ActivityView {
-    fn from(told: Wakefulness) -> Self {
+impl ActivityView {
+    /// Shows what was told: to the owner in its words, to others by its kind alone.
+    pub(crate) fn new(told: Wakefulness, is_owner: bool) -> Self {
         Self {
             awake: told.awake.map(|awake| AwakeView {
-                kind: match awake.kind {
-                    AwakeKind::Started => AwakeKindName::Started,
-                    AwakeKind::Visit => AwakeKindName::Visit,
-                    AwakeKind::Typing => AwakeKindName::Typing,
-                    AwakeKind::Busy => AwakeKindName::Busy,
-                    AwakeKind::KeepAwake => AwakeKindName::KeepAwake,
+                text: if is_owner {
+                    awake.text.chars().take(TEXT_LIMIT).collect()
+                } else {
+                    of_kind(awake.kind).to_owned()
                 },
-                text: awake.text.chars().take(TEXT_LIMIT).collect(),
+                kind: awake.kind.into(),
                 at: awake.at,
             }),
             pauses_at: told.pauses_at,
             stops_at: told.stops_at,
         }
+    }
+}
+
+/// Says what kind of sign there was, and nothing of what is in the workspace.
+fn of_kind(kind: AwakeKind) -> &'static str {
+    match kind {
+        AwakeKind::Started => "it was started or woken",
+        AwakeKind::Visit => "somebody visited it",
+        AwakeKind::Typing => "somebody typed",
+        AwakeKind::Busy => "its programs are at work",
+        AwakeKind::KeepAwake => "one of its programs asked for it",
+    }
+}
+
+impl From<AwakeKind> for AwakeKindName {
+    fn from(kind: AwakeKind) -> Self {
+        match kind {
+            AwakeKind::Started => Self::Started,
+            AwakeKind::Visit => Self::Visit,
+            AwakeKind::Typing => Self::Typing,
+            AwakeKind::Busy => Self::Busy,
+            AwakeKind::KeepAwake => Self::KeepAwake,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kalpana_protocol::orchestrator::Awake;
+
+    use super::*;
+
+    #[test]
+    fn only_the_owner_is_told_what_programs_are_called() {
+        let told = Wakefulness {
+            awake: Some(Awake {
+                kind: AwakeKind::Busy,
+                text: "`mysql -psecret` (pid 8) uses 97 % of a CPU".to_owned(),
+                at: "2026-01-02T03:04:05Z".to_owned(),
+            }),
+            ..Wakefulness::default()
+        };
+        let text = |is_owner| {
+            ActivityView::new(told.clone(), is_owner)
+                .awake
+                .map(|a| a.text)
+        };
+        assert!(text(true).is_some_and(|text| text.contains("secret")));
+        assert_eq!(text(false).as_deref(), Some("its programs are at work"));
     }
 }

@@ -16,8 +16,8 @@ use crate::feed::Reach;
 use crate::intent::tests::{Fixture, fixture};
 use crate::uptime::ManualUptime;
 
-/// Bridges that all see the same.
-#[derive(Debug, Default)]
+/// Bridges that all see the same; `None` do not answer.
+#[derive(Debug)]
 struct Same(Mutex<Option<Activity>>);
 
 #[async_trait]
@@ -27,10 +27,10 @@ impl Insiders for Same {
     }
 }
 
-/// A watch whose bridges do not answer, with a quarter of an hour until sleep.
+/// A watch whose bridges see nothing at work, with a quarter of an hour until sleep.
 pub(crate) fn watch(intents: Intents, uptime: Arc<ManualUptime>) -> Watch {
     Watch {
-        insiders: Arc::new(Same::default()),
+        insiders: Arc::new(Same(Mutex::new(Some(Activity::default())))),
         register: Register::new(uptime),
         intents,
         journal: Journal::default(),
@@ -112,7 +112,7 @@ impl World {
     async fn pass(&self, count: u64) {
         for _ in 0..count {
             self.uptime.advance(minutes(1));
-            self.watch.register.heard_gateway();
+            self.watch.register.heard("a", false);
             self.watch.look().await;
         }
     }
@@ -152,7 +152,7 @@ async fn nobody_is_put_to_sleep_unless_a_gateway_tells_who_is_there() {
     world.uptime.advance(minutes(600));
     world.watch.look().await;
     assert_eq!(world.state().await, "running");
-    world.watch.register.heard_gateway();
+    world.watch.register.heard("a", false);
     world.watch.look().await;
     assert_eq!(world.state().await, "paused");
 }
@@ -162,7 +162,7 @@ async fn a_visit_gives_it_its_time_anew() {
     let world = World::new(|_| ()).await;
     world.pass(14).await;
     let register = &world.watch.register;
-    register.person(world.id, AwakeKind::Visit, Duration::ZERO);
+    register.used(world.id, AwakeKind::Visit, Duration::ZERO);
     world.pass(15).await;
     assert_eq!(world.state().await, "running");
     let told = world.watch.wakefulness(world.id).await;
@@ -231,6 +231,70 @@ async fn a_workspace_woken_between_two_looks_has_all_its_time_again() {
         .change(|row| row.lifecycle = Lifecycle::Running { since })
         .await;
     world.pass(15).await;
+    assert_eq!(world.state().await, "running");
+    world.pass(2).await;
+    assert_eq!(world.state().await, "paused");
+}
+
+#[tokio::test]
+async fn one_of_which_nobody_can_say_what_is_at_work_stays_awake_for_as_long_as_work_may() {
+    let silent = |watch: &mut Watch| {
+        watch.insiders = Arc::new(Same(Mutex::new(None)));
+        watch.timers.unattended = Some(minutes(60));
+    };
+    let world = World::new(silent).await;
+    world.pass(60).await;
+    assert_eq!(world.state().await, "running");
+    world.pass(1).await;
+    assert_eq!(world.state().await, "paused");
+}
+
+#[tokio::test]
+async fn nobody_is_put_to_sleep_before_every_gateway_told_who_came_until_then() {
+    let world = World::new(|_| ()).await;
+    world.watch.register.heard("b", false);
+    world.pass(5).await;
+    // It fell silent ten minutes ago, and may know of somebody until then.
+    for _ in 0..9 {
+        world.pass(1).await;
+        assert_eq!(world.state().await, "running");
+    }
+    world.pass(10).await;
+    assert_eq!(world.state().await, "paused");
+}
+
+#[tokio::test]
+async fn what_a_hostile_container_says_breaks_nothing() {
+    let hostile = Activity {
+        typed_seconds_ago: Some(u64::MAX),
+        cpu_millis: u64::MAX,
+        disk_bytes_per_second: u64::MAX,
+        window_seconds: u64::MAX,
+        busiest: Vec::new(),
+        keepers: vec![kalpana_protocol::bridge::activity::Keeper {
+            pid: u32::MAX,
+            command: "\u{0}".repeat(10_000),
+            seconds_left: u64::MAX,
+        }],
+    };
+    let world = World::new(|watch| {
+        watch.insiders = Arc::new(Same(Mutex::new(Some(hostile))));
+    })
+    .await;
+    world.pass(3).await;
+    let told = world.watch.wakefulness(world.id).await;
+    assert!(told.awake.is_some_and(|awake| awake.text.len() < 1000));
+    assert_eq!(world.state().await, "running");
+}
+
+#[tokio::test]
+async fn a_port_that_is_used_counts_as_work_and_not_as_a_person() {
+    let world = World::new(|watch| watch.timers.unattended = Some(minutes(60))).await;
+    for _ in 0..60 {
+        world.pass(1).await;
+        let register = &world.watch.register;
+        register.used(world.id, AwakeKind::Busy, Duration::ZERO);
+    }
     assert_eq!(world.state().await, "running");
     world.pass(2).await;
     assert_eq!(world.state().await, "paused");
