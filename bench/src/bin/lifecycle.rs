@@ -162,15 +162,6 @@ async fn waking(browser: &Browser, id: &str) -> anyhow::Result<Vec<Figure>> {
         .iter()
         .filter(|answer| !answer.as_ref().is_ok_and(|answer| answer.body == "ok"))
         .count();
-    for answer in &answers {
-        match answer {
-            Ok(answer) if answer.body != "ok" => {
-                eprintln!("lost: {} {}", answer.status, answer.body);
-            }
-            Ok(_) => {}
-            Err(error) => eprintln!("lost: {error:#}"),
-        }
-    }
     let ms = |duration: Duration| duration.as_secs_f64() * 1000.0;
     let cell = |percent| format!("asleep → first byte p{percent} (n={WAKES})");
     Ok(vec![
