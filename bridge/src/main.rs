@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use kalpana_bridge::exec::Exec;
 use kalpana_bridge::settings::{Settings, SettingsError};
-use kalpana_bridge::{clone, init, keep_awake, log, serve};
+use kalpana_bridge::{clone, init, keep_awake, log, serve, work};
 
 /// The exit code of a bridge that was told something impossible. Source: `EX_CONFIG`, sysexits.h.
 const CONFIGURATION: u8 = 78;
@@ -31,6 +31,7 @@ fn main() -> ExitCode {
             Err(error) => failed(&error, 126),
         },
         Some("clone") => clone::run(&args[1..]),
+        Some("work") => work::run(&args[1..]),
         Some("keep-awake") => keep_awake::run(&raw_args[1..]),
         Some("--version") => {
             log::say_now(&format!("kalpana bridge {}", env!("CARGO_PKG_VERSION")));

@@ -14,6 +14,7 @@ mod link;
 mod listening;
 mod nonces;
 mod prepare;
+mod repositories;
 mod rpc;
 mod work;
 
@@ -35,6 +36,7 @@ use activity::Watcher;
 use door::Door;
 use events::Events;
 use link::Link;
+use repositories::Repositories;
 
 /// What every part of `serve` may look at.
 struct Shared {
@@ -42,6 +44,7 @@ struct Shared {
     user: UserInfo,
     events: Events,
     activity: Watcher,
+    repositories: Repositories,
     /// Whether the editor answers and may be visited.
     is_editor_ready: watch::Sender<bool>,
 }
@@ -70,9 +73,11 @@ async fn serve(settings: Settings) -> std::io::Result<()> {
     let link = Link::open(UnixStream::from_std(init)?);
     let socket = settings.socket();
     let listener = door::listen(&socket)?;
+    let (repositories, questions) = Repositories::new();
     let shared = Arc::new(Shared {
         user: environment::user(&settings),
         activity: Watcher::start(&settings)?,
+        repositories,
         settings,
         events: Events::new(),
         is_editor_ready: watch::Sender::new(false),
@@ -81,6 +86,11 @@ async fn serve(settings: Settings) -> std::io::Result<()> {
         .events
         .phase(Phase::done(PhaseName::Boot, clock::now()));
     tokio::spawn(Arc::new(Door::new(Arc::clone(&shared))).run(listener));
+    tokio::spawn(repositories::answer(
+        Arc::clone(&shared),
+        link.clone(),
+        questions,
+    ));
     let gone = link.clone();
     tokio::spawn(work::run(shared, link));
     tokio::select! {

@@ -15,7 +15,7 @@ use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use kalpana_bridge_client::Bridge;
-use kalpana_protocol::bridge::{LogLine, PhaseName, PhaseStatus};
+use kalpana_protocol::bridge::{LogLine, PhaseName, PhaseStatus, RepositoryWork};
 use kalpana_protocol::launch::LaunchSettings;
 use kalpana_protocol::preamble::{Audience, Target};
 
@@ -507,4 +507,51 @@ async fn activity_is_seen_with_the_capabilities_that_there_are() {
     };
     assert_eq!(keeper.command, "sleep 1000");
     assert!((7100..=7200).contains(&keeper.seconds_left), "{keeper:?}");
+}
+
+#[tokio::test]
+async fn work_of_the_user_is_seen_by_a_program_of_the_users() {
+    let site = Site::new("work");
+    site.start(&[]);
+    let (client, _notifications) = rpc(&site.orchestrator()).await;
+    // The root of the container could not even look into this.
+    let script = "umask 077 && cd /workspace && git init --quiet --initial-branch main project && \
+        cd project && echo mine >notes && \
+        printf '* filter=who\n' >.gitattributes && git add .gitattributes notes && \
+        git config filter.who.clean 'cp /proc/self/status /workspace/seen; cat' && \
+        echo more >notes";
+    let output = site.as_user(&["sh", "-c", script]);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    let summary = client.work_summary(LIMIT).await.unwrap();
+    let expected = RepositoryWork {
+        path: "/workspace/project".into(),
+        branch: Some("main".into()),
+        uncommitted: 2,
+        examples: vec![".gitattributes".into(), "notes".into()],
+        ..RepositoryWork::default()
+    };
+    assert_eq!(summary.repositories, [expected]);
+    assert!(!summary.is_cut);
+
+    // Git, and so whatever the repository makes it run, has the user's rights and no others.
+    let seen = site.as_user(&["cat", "/workspace/seen"]);
+    let seen = String::from_utf8(seen.stdout).unwrap();
+    let fields: Vec<Vec<_>> = seen
+        .lines()
+        .map(|line| line.split_whitespace().collect())
+        .collect();
+    let id = WORKSPACE_UID.to_string();
+    for line in [
+        ["Uid:", &id, &id, &id, &id].to_vec(),
+        ["Gid:", &id, &id, &id, &id].to_vec(),
+        ["Groups:"].to_vec(),
+        ["CapEff:", NO_CAPABILITIES].to_vec(),
+        ["CapPrm:", NO_CAPABILITIES].to_vec(),
+        ["NoNewPrivs:", "1"].to_vec(),
+    ] {
+        assert!(fields.contains(&line), "{line:?} in {seen}");
+    }
+    // The names of files are for whoever asked, and not for the record.
+    assert!(!site.log().contains("notes"));
 }

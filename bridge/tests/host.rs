@@ -402,7 +402,7 @@ async fn activity_names_busy_programs_and_not_the_editor() {
     ended(&host.orchestrator(), PhaseName::Editor).await;
     let (client, _notifications) = rpc(&host.orchestrator()).await;
     let methods = &client.initialized().methods;
-    assert_eq!(methods, &["activity", "env/info"]);
+    assert_eq!(methods, &["activity", "env/info", "work/summary"]);
     let first = client.activity(LIMIT).await.unwrap();
     assert!(first.busiest.len() <= BUSIEST_LIMIT);
     let response = get(&host.gateway(), Target::Editor, "/busy").await;

@@ -3,12 +3,13 @@
 //! Both ways through the gateway ask here: [`proxy`](crate::proxy) for all requests, and
 //! [`tunnel`](crate::tunnel) for WebSockets.
 
+mod meaning;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
 use http::header::UPGRADE;
-use kalpana_auth::fetch;
 use kalpana_auth::ticket::UsedTickets;
 use kalpana_auth::workspace_session::{self, KeyRing};
 use kalpana_bridge_client::ConnectError;
@@ -16,7 +17,6 @@ use kalpana_certs::Resolver;
 use kalpana_config::Site;
 use kalpana_domain::address::{Surface, WorkspaceAddress};
 use kalpana_domain::clock::Clock;
-use kalpana_protocol::orchestrator::AwakeKind;
 use pingora_http::RequestHeader;
 use tokio_util::sync::CancellationToken;
 
@@ -35,8 +35,9 @@ use crate::request::{Kind, RequestContext};
 use crate::respond::Reply;
 use crate::routes::{Routes, Target};
 use crate::sessions::Sessions;
-use crate::sharing::Visit;
 use crate::waker::{Visitor, Waker};
+pub use meaning::is_for_people;
+use meaning::{is_navigation, shows, wakes};
 
 /// Where whom to write to about a weakness is told.
 const SECURITY_TXT: &str = "/.well-known/security.txt";
@@ -479,57 +480,10 @@ pub fn unauthenticated(request: &RequestContext) -> Reply {
     }
 }
 
-/// Tells whether the owner of a stopped workspace means to open it, so that the control plane should
-/// start it and let them in anew. That leads in no circle: who comes back has a session for a start
-/// that is newer than the stopped one, or is shown the workspace's page instead.
-fn wakes(head: &RequestHeader) -> bool {
-    is_navigation(head)
-        && fetch::is_meant(|name| head.headers.get(name).map(http::HeaderValue::as_bytes))
-}
-
-/// Returns what a request shows of how a workspace is used. Somebody who is signed in and opens a page
-/// is there. Who is not, or what changes something, may be somebody at work or a page that is merely
-/// open. What only reads is nobody: pages ask for news.
-fn shows(head: &RequestHeader, visit: &Visit) -> Option<AwakeKind> {
-    let is_reading = matches!(head.method.as_str(), "GET" | "HEAD" | "OPTIONS");
-    if wakes(head) && visit.user().is_some() {
-        Some(AwakeKind::Visit)
-    } else if !is_reading || wakes(head) {
-        Some(AwakeKind::Busy)
-    } else {
-        None
-    }
-}
-
 /// Says whom to write to about a weakness. Source: RFC 9116. It asks to be read anew within a
 /// year; ours is always half a year from its end.
 fn security_txt(contact: &str, base_url: &str, now: kalpana_domain::Timestamp) -> String {
     let expires = now + Duration::from_secs(182 * 86_400);
     let expires = expires.strftime("%Y-%m-%dT%H:%M:%SZ");
     format!("Contact: {contact}\nExpires: {expires}\nCanonical: {base_url}{SECURITY_TXT}\n")
-}
-
-fn is_navigation(head: &RequestHeader) -> bool {
-    let accept = head.headers.get(http::header::ACCEPT);
-    fetch::is_navigation(
-        head.method.as_str(),
-        authorize::origin::fetch_headers(&head.headers),
-        accept.map(http::HeaderValue::as_bytes),
-    )
-}
-
-/// Tells whether an answer of ours should be a page: for navigations, and for whoever asks for
-/// HTML without saying what for.
-pub fn is_for_people(head: &RequestHeader) -> bool {
-    let mode = head.headers.get("sec-fetch-mode");
-    let accept = head.headers.get(http::header::ACCEPT);
-    match mode {
-        Some(mode) => mode.as_bytes() == b"navigate",
-        None => accept.is_some_and(|accept| {
-            let accept = accept.as_bytes().to_ascii_lowercase();
-            accept
-                .windows(b"text/html".len())
-                .any(|part| part == b"text/html")
-        }),
-    }
 }

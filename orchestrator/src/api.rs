@@ -17,7 +17,7 @@ use kalpana_domain::lifecycle::Lifecycle;
 use kalpana_domain::workspace::Workspace;
 use kalpana_link::REQUEST_ID_HEADER;
 use kalpana_protocol::orchestrator::{
-    CreateWorkspace, Intent, InternalError, LogLine, PRESENT_LIMIT, Presence, SleepIntent,
+    CreateWorkspace, Intent, InternalError, LogLine, PRESENT_LIMIT, Presence, SleepIntent, Work,
     WorkspaceAnswer,
 };
 use kalpana_store::StoreError;
@@ -70,6 +70,7 @@ pub(crate) fn router(api: Api) -> Router {
         .route("/v1/workspaces/{id}/sleep", post(sleep))
         .route("/v1/workspaces/{id}/logs", get(logs))
         .route("/v1/workspaces/{id}/wakefulness", get(wakefulness))
+        .route("/v1/workspaces/{id}/work", get(work))
         .route("/v1/presence", post(presence))
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .with_state(api)
@@ -154,6 +155,12 @@ async fn purge(
 async fn wakefulness(State(api): State<Api>, Path(id): Path<String>) -> Answer {
     let row = api.intents.find(&id).await?;
     Ok(Json(api.watch.wakefulness(row.id).await).into_response())
+}
+
+async fn work(State(api): State<Api>, Path(id): Path<String>) -> Answer {
+    let row = api.intents.find(&id).await?;
+    let summary = api.watch.work(row.id).await;
+    Ok(Json(Work { summary }).into_response())
 }
 
 /// Takes a gateway's word on who is there. What makes no sense is left out.

@@ -173,6 +173,7 @@ pub async fn run(dependencies: Dependencies, shutdown: CancellationToken) -> Res
         config.instance.clone(),
         metrics.clone(),
     ));
+    let heart = DockerEngine::clone(&engine);
     let journal = Journal::default();
     let (timers, sleep_limits) = (timers(&config), sleep_limits(&config));
     let egress = config
@@ -290,6 +291,7 @@ pub async fn run(dependencies: Dependencies, shutdown: CancellationToken) -> Res
         work.listen(),
         emptier.run(shutdown.clone()),
         watch.run(shutdown.clone()),
+        heart.beat(shutdown.clone()),
     );
     let _ = ready.send(false);
     work.ended().await;

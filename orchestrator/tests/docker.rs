@@ -3,6 +3,8 @@
 //! Needs `make image`. Every test has an instance label and an address pool of its own, and
 //! removes what it made.
 
+#[path = "docker/hanging.rs"]
+mod hanging;
 #[path = "docker/sleep.rs"]
 mod sleep;
 #[path = "docker/world.rs"]

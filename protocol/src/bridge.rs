@@ -13,6 +13,7 @@ pub mod activity;
 pub mod environment;
 pub mod phase;
 pub mod rpc;
+pub mod work;
 
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +21,7 @@ pub use activity::Activity;
 pub use environment::EnvironmentInfo;
 pub use phase::{Phase, PhaseName, PhaseStatus};
 pub use rpc::{Incoming, Outgoing, RequestId, RpcError};
+pub use work::{RepositoryWork, WorkSummary};
 
 /// The WebSocket subprotocol, which is also the protocol's version.
 pub const SUBPROTOCOL: &str = "kalpana.bridge.v1";
@@ -42,6 +44,9 @@ pub mod method {
     pub const ACTIVITY: &str = "activity";
     /// What the container is: nothing → [`EnvironmentInfo`](super::EnvironmentInfo).
     pub const ENVIRONMENT_INFO: &str = "env/info";
+    /// What of the workspace's repositories exists nowhere else: nothing →
+    /// [`WorkSummary`](super::WorkSummary). Those who ask at once share one answer.
+    pub const WORK_SUMMARY: &str = "work/summary";
     /// Gives up on a request: a notification, [`Cancel`](super::Cancel).
     pub const CANCEL: &str = "$/cancel";
 }
@@ -117,7 +122,7 @@ pub struct LogLine {
 pub enum LogSource {
     /// The bridge itself.
     Bridge,
-    /// Git, while it clones.
+    /// Git, and what of ours runs it as the workspace's user.
     Git,
     /// The editor.
     Editor,

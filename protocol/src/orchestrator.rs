@@ -7,6 +7,7 @@
 //! | `POST /v1/workspaces/{id}/sleep` [`SleepIntent`] | 202 [`WorkspaceAnswer`] |
 //! | `GET /v1/workspaces/{id}/logs?follow=` | newline-delimited [`LogLine`] |
 //! | `GET /v1/workspaces/{id}/wakefulness` | [`Wakefulness`] |
+//! | `GET /v1/workspaces/{id}/work` | [`Work`] |
 //! | `POST /v1/presence` [`Presence`] | 204 |
 //! | `GET /v1/progress` | feed of [`ProgressLine`] |
 //! | `GET /v1/routes?from=` | feed of [`crate::routes::RouteLine`] |
@@ -19,6 +20,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::bridge::work::WorkSummary;
 use crate::feed::Line;
 
 /// Who asks, for the audit row that is written with the change.
@@ -92,6 +94,13 @@ pub struct InternalError {
     pub code: String,
     /// The sentence for people.
     pub message: String,
+}
+
+/// What is in the repositories of a workspace, and nowhere else.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Work {
+    /// What its bridge saw: a container's word. Absent where nobody could look.
+    pub summary: Option<WorkSummary>,
 }
 
 /// Why a workspace is awake, and what becomes of it if nobody comes.

@@ -16,3 +16,4 @@ mod restart;
 mod sleep;
 mod trash;
 mod upgrade;
+mod work;

@@ -12,7 +12,7 @@ use kalpana_domain::user::Credential;
 use kalpana_domain::workspace::{Egress, Size, Workspace, WorkspaceName};
 use kalpana_link::{CallError, Client};
 use kalpana_protocol::orchestrator::{
-    Asker, CreateWorkspace, Intent, InternalError, SleepIntent, Wakefulness, WorkspaceAnswer,
+    Asker, CreateWorkspace, Intent, InternalError, SleepIntent, Wakefulness, Work, WorkspaceAnswer,
 };
 
 use crate::error::{ApiError, ApiResult, sentence};
@@ -164,6 +164,20 @@ impl Orchestrator {
     ) -> ApiResult<Wakefulness> {
         let path = format!("/v1/workspaces/{workspace}/wakefulness");
         let answer: Result<Wakefulness, CallError> = self
+            .client
+            .call(Method::GET, &path, Some(&context.id), None::<&()>)
+            .await;
+        Ok(answer?)
+    }
+
+    /// Asks what is in the repositories of a workspace, and nowhere else.
+    pub(crate) async fn work(
+        &self,
+        workspace: WorkspaceId,
+        context: &RequestContext,
+    ) -> ApiResult<Work> {
+        let path = format!("/v1/workspaces/{workspace}/work");
+        let answer: Result<Work, CallError> = self
             .client
             .call(Method::GET, &path, Some(&context.id), None::<&()>)
             .await;

@@ -86,6 +86,7 @@ fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(workspaces::start))
         .routes(routes!(workspaces::activity))
         .routes(routes!(workspaces::set_sleep))
+        .routes(routes!(workspaces::work))
         .routes(routes!(workspaces::pause))
         .routes(routes!(workspaces::stop))
         .routes(routes!(deleted_workspaces::list))

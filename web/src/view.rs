@@ -7,6 +7,7 @@ pub(crate) mod certificates;
 mod deleted;
 mod sharing;
 mod site;
+mod work;
 mod workspace;
 
 pub(crate) use account::{
@@ -20,6 +21,7 @@ pub(crate) use sharing::{
     ShareLinkView, SharingView,
 };
 pub(crate) use site::{Health, Notice, SiteView, SizeOption};
+pub(crate) use work::WorkView;
 pub(crate) use workspace::{
     EgressName, LogLineView, SizeName, SleepView, WorkspaceRemoved, WorkspaceView, WorkspacesPage,
 };

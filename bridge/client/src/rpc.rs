@@ -9,7 +9,8 @@ use std::time::Duration;
 use futures_util::{SinkExt as _, StreamExt as _};
 use kalpana_protocol::bridge::{
     Activity, Cancel, EnvironmentInfo, FRAME_LIMIT, IN_FLIGHT_LIMIT, Incoming, Initialize,
-    Initialized, LogLine, Outgoing, Phase, RequestId, RpcError, SUBPROTOCOL, method, notification,
+    Initialized, LogLine, Outgoing, Phase, RequestId, RpcError, SUBPROTOCOL, WorkSummary, method,
+    notification,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -158,6 +159,16 @@ impl RpcClient {
     /// [`CallError`].
     pub async fn environment_info(&self, limit: Duration) -> Result<EnvironmentInfo, CallError> {
         self.request(method::ENVIRONMENT_INFO, &Value::Null, limit)
+            .await
+    }
+
+    /// Asks what of the workspace's repositories exists nowhere else. That takes up to
+    /// [`LONGEST_ANSWER`](kalpana_protocol::bridge::work::LONGEST_ANSWER).
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn work_summary(&self, limit: Duration) -> Result<WorkSummary, CallError> {
+        self.request(method::WORK_SUMMARY, &Value::Null, limit)
             .await
     }
 

@@ -2,6 +2,8 @@
 
 use kalpana_protocol::bridge::activity::COMMAND_LIMIT;
 
+use crate::printable::visible;
+
 /// Returns arguments as one printable line, at most [`COMMAND_LIMIT`] bytes.
 ///
 /// What would not be seen, or would change how the rest is seen, becomes a space.
@@ -18,24 +20,6 @@ pub fn printable<A: AsRef<str>>(argv: &[A]) -> String {
     }
     line.truncate(line.floor_char_boundary(COMMAND_LIMIT));
     line
-}
-
-fn visible(character: char) -> char {
-    match character {
-        // Invisible ones, marks of direction, ends of line. Source: Unicode, general categories
-        // Cf, Zl and Zp.
-        '\u{ad}'
-        | '\u{61c}'
-        | '\u{180e}'
-        | '\u{200b}'..='\u{200f}'
-        | '\u{2028}'..='\u{202e}'
-        | '\u{2060}'..='\u{206f}'
-        | '\u{feff}'
-        | '\u{fff9}'..='\u{fffb}'
-        | '\u{e0000}'..='\u{e007f}' => ' ',
-        character if character.is_control() => ' ',
-        character => character,
-    }
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use kalpana_protocol::launch::RepositorySettings;
 use super::Shared;
 use super::link::{Child, ChildEvent, Link, LinkError};
 use crate::clone::{ALREADY_THERE, Clone, progress, reason};
-use crate::control::{ExitStatus, Spawn, Stop};
+use crate::control::{ExitStatus, Spawn};
 use crate::{clock, environment};
 
 /// How long a clone may take.
@@ -54,7 +54,7 @@ async fn run(
     // What an earlier `serve` has begun is ended: only a whole clone counts, and what was read of
     // its progress is lost.
     if let Some(mut child) = link.adopt(NAME).await.map_err(broken)? {
-        stop(&mut child).await;
+        child.stop(STOP_GRACE).await;
     }
     let mut child = link
         .spawn(spawn(shared, repository)?)
@@ -63,7 +63,7 @@ async fn run(
     let mut last = VecDeque::new();
     let Ok(status) = tokio::time::timeout(DEADLINE, follow(shared, &mut child, &mut last)).await
     else {
-        stop(&mut child).await;
+        child.stop(STOP_GRACE).await;
         let minutes = DEADLINE.as_secs() / 60;
         return Err(format!(
             "The clone of {} took longer than {minutes} minutes; try a smaller repository.",
@@ -100,19 +100,6 @@ async fn follow(shared: &Shared, child: &mut Child, last: &mut VecDeque<String>)
             }
             last.push_back(text.clone());
             shared.events.log(LogSource::Git, text);
-        }
-    }
-}
-
-async fn stop(child: &mut Child) {
-    for signal in [Stop::Terminate, Stop::Kill] {
-        // It may have ended in the meantime, which is all that is wanted.
-        if child.signal(signal).await.is_err()
-            || tokio::time::timeout(STOP_GRACE, child.exited())
-                .await
-                .is_ok()
-        {
-            return;
         }
     }
 }

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::net::UnixStream;
 use tokio::sync::{mpsc, oneshot};
@@ -142,6 +143,18 @@ impl Child {
         loop {
             if let ChildEvent::Exited(status) = self.next().await {
                 return status;
+            }
+        }
+    }
+
+    /// Ends the child: asks it to, and kills it when it has not done so within `grace`.
+    pub(super) async fn stop(&mut self, grace: Duration) {
+        for signal in [Stop::Terminate, Stop::Kill] {
+            // It may have ended in the meantime, which is all that is wanted.
+            if self.signal(signal).await.is_err()
+                || tokio::time::timeout(grace, self.exited()).await.is_ok()
+            {
+                return;
             }
         }
     }

@@ -6,6 +6,7 @@ mod sharing;
 mod sleep;
 mod trash;
 mod view;
+mod work;
 
 use std::time::Duration;
 
@@ -271,6 +272,11 @@ impl Delete {
         let one = &self.change.one;
         let (api, workspace) = one.find().await?;
         if !self.yes {
+            if std::io::IsTerminal::is_terminal(&std::io::stdin()) {
+                for line in work::Work::of(&api, &workspace.id).await {
+                    output::note(&line);
+                }
+            }
             let question = format!(
                 "Delete {} ({})? It can be restored for a while, by default 30 days.",
                 workspace.name, workspace.id

@@ -1,5 +1,6 @@
 //! The Docker engine, over its Unix socket.
 
+mod heartbeat;
 mod volumes;
 
 use std::collections::HashMap;
@@ -33,6 +34,7 @@ use crate::labels;
 use crate::metrics::Metrics;
 use crate::network::{INTER_CONTAINER, NetworkDefinition, Subnet};
 use crate::volume::VolumeDefinition;
+use heartbeat::Heart;
 
 /// Deadline of calls that only look.
 const LOOK: Duration = Duration::from_secs(30);
@@ -55,6 +57,7 @@ pub(crate) struct DockerEngine {
     /// The client, once a version was agreed on. Dropped when the engine stops answering: another
     /// version may come back.
     client: Arc<Mutex<Option<Docker>>>,
+    heart: Heart,
 }
 
 impl DockerEngine {
@@ -65,6 +68,7 @@ impl DockerEngine {
             instance,
             metrics,
             client: Arc::default(),
+            heart: Heart::default(),
         }
     }
 
@@ -83,10 +87,15 @@ impl DockerEngine {
             let client = self.client().await?;
             ask(client).await
         };
-        let result = match tokio::time::timeout(limit, asking).await {
-            Ok(Ok(value)) => Ok(value),
-            Ok(Err(error)) => Err(self.sort(call, error)),
-            Err(_) => Err(EngineError::TimedOut { call, limit }),
+        let asking = self.heart.during(tokio::time::timeout(limit, asking));
+        let result = match asking.await {
+            Ok(Ok(Ok(value))) => Ok(value),
+            Ok(Ok(Err(error))) => Err(self.sort(call, error)),
+            Ok(Err(_)) => Err(EngineError::TimedOut { call, limit }),
+            Err(silence) => Err(EngineError::Unavailable {
+                socket: self.socket.clone(),
+                source: Box::new(silence),
+            }),
         };
         if result.as_ref().is_err_and(EngineError::is_unavailable) {
             *self.lock() = None;
@@ -99,12 +108,15 @@ impl DockerEngine {
         if let Some(client) = self.lock().clone() {
             return Ok(client);
         }
-        let socket = self.socket.to_string_lossy();
-        let client =
-            Docker::connect_with_unix(&socket, CLIENT_LIMIT.as_secs(), API_DEFAULT_VERSION)?;
-        let client = client.negotiate_version().await?;
+        let client = self.connect()?.negotiate_version().await?;
         *self.lock() = Some(client.clone());
         Ok(client)
+    }
+
+    /// Makes a client. Nothing is asked yet.
+    fn connect(&self) -> Result<Docker, bollard::errors::Error> {
+        let socket = self.socket.to_string_lossy();
+        Docker::connect_with_unix(&socket, CLIENT_LIMIT.as_secs(), API_DEFAULT_VERSION)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<Docker>> {

@@ -9,6 +9,7 @@ use kalpana_domain::Timestamp;
 use kalpana_domain::id::WorkspaceId;
 use kalpana_domain::lifecycle::Lifecycle;
 use kalpana_domain::sleep::{IdleTime, at_most};
+use kalpana_protocol::bridge::work::WorkSummary;
 use kalpana_protocol::orchestrator::{Awake, Wakefulness};
 use tokio_util::sync::CancellationToken;
 
@@ -232,6 +233,16 @@ impl Watch {
                 }
             }
             _ => Wakefulness::default(),
+        }
+    }
+
+    /// Returns what is in the repositories of a workspace and nowhere else; `None` where nobody can
+    /// look, as in one that does not run.
+    pub(crate) async fn work(&self, id: WorkspaceId) -> Option<WorkSummary> {
+        let known = self.intents.feeds.published_lifecycle(id)?;
+        match known.lifecycle {
+            Lifecycle::Running { .. } => self.insiders.work(id, known.generation).await,
+            _ => None,
         }
     }
 

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use kalpana_domain::clock::ManualClock;
 use kalpana_domain::id::{Generation, OrganizationId, UserId};
+use kalpana_domain::lifecycle::FailureCode;
 use kalpana_domain::quota::Quota;
 use kalpana_domain::workspace::Desired;
 use kalpana_protocol::orchestrator::{Asker, CreateWorkspace};

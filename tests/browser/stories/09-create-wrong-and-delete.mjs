@@ -79,6 +79,7 @@ export const stories = {
     await runInside(id, "echo precious > /workspace/work.txt");
 
     const question = await askToDelete(ada, name);
+    await question.getByText("There is no Git repository in it.").waitFor();
     await world.gallery.take(ada.page, "delete-dialog");
     await question.getByRole("button", { name: "Cancel" }).click();
     await question.waitFor({ state: "detached" });

@@ -16,7 +16,9 @@ use crate::extract::{CurrentUser, Delete, Json, NoBody, Query, Read, Start, Stop
 use crate::orchestrator::{Wanted, Wish};
 use crate::request::RequestContext;
 use crate::state::AppState;
-use crate::view::{ActivityView, EgressName, SizeName, SleepView, WorkspaceView, WorkspacesPage};
+use crate::view::{
+    ActivityView, EgressName, SizeName, SleepView, WorkView, WorkspaceView, WorkspacesPage,
+};
 
 /// Header under whose value a repeated request gives the same workspace.
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
@@ -185,6 +187,28 @@ pub(crate) async fn activity(
     // What programs are called and given is what is in a workspace, and that is its owner's.
     let is_owner = target.by.principal.user == target.workspace.owner;
     Ok(axum::Json(ActivityView::new(told, is_owner)))
+}
+
+/// Says what is in the repositories of a workspace and nowhere else: uncommitted, unpushed, stashed
+#[utoipa::path(
+    get,
+    path = "/api/workspaces/{id}/work",
+    tag = "workspaces",
+    security(("session" = []), ("token" = ["workspace:read"])),
+    params(("id" = String, Path, description = "The workspace's id")),
+    responses((status = 200, body = WorkView))
+)]
+pub(crate) async fn work(
+    State(state): State<AppState>,
+    context: RequestContext,
+    target: WorkspaceFor<Read>,
+) -> ApiResult<axum::Json<WorkView>> {
+    let told = state
+        .orchestrator
+        .work(target.workspace.id, &context)
+        .await?;
+    let is_owner = target.by.principal.user == target.workspace.owner;
+    Ok(axum::Json(WorkView::new(told, is_owner)))
 }
 
 /// Says how a workspace sleeps

@@ -187,6 +187,12 @@ fn rows() -> Vec<Row> {
             [NOBODY, ABSENT, OK, OK, OK, SCOPE],
         ),
         row(
+            "GET",
+            "/api/workspaces/{id}/work",
+            None,
+            [NOBODY, ABSENT, OK, OK, OK, SCOPE],
+        ),
+        row(
             "PUT",
             "/api/workspaces/{id}/sleep",
             Some(json!({ "pause_after_seconds": 900, "stop_after_seconds": 0 })),
@@ -478,8 +484,8 @@ async fn an_id_of_somebody_else_is_like_one_that_does_not_exist_on_every_call_th
         }
     }
     assert_eq!(
-        tried, 36,
-        "seventeen calls on workspaces by two callers, one each on tokens and sessions"
+        tried, 38,
+        "eighteen calls on workspaces by two callers, one each on tokens and sessions"
     );
     assert_eq!(
         site.orchestrator().calls().len(),

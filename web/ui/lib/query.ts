@@ -11,6 +11,7 @@ export const keys = {
   workspaces: ["workspaces"] as const,
   workspace: (id: string) => ["workspace", id] as const,
   activity: (id: string, since: string) => ["activity", id, since] as const,
+  work: (id: string) => ["work", id] as const,
   lastKnown: (id: string) => ["last-known", id] as const,
   deletedWorkspaces: ["deleted-workspaces"] as const,
   sharing: (id: string) => ["sharing", id] as const,

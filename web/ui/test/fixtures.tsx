@@ -3,7 +3,7 @@ import { render, type RenderResult } from "@testing-library/react";
 import type { ReactNode } from "react";
 import { vi, type Mock } from "vitest";
 
-import type { DeletedWorkspace, Site, User, Workspace } from "@/lib/api/types";
+import type { DeletedWorkspace, RepositoryWork, Site, User, Workspace, WorkspaceWork } from "@/lib/api/types";
 import { makeQueryClient } from "@/lib/query";
 
 export const ada: User = {
@@ -63,6 +63,28 @@ export function deletedWorkspace(changes: Partial<DeletedWorkspace> = {}): Delet
     kept_until: "2026-02-01T10:00:00Z",
     ...changes,
   };
+}
+
+/** What is asked for whenever it is asked whether to delete. */
+export const WORK = "GET /api/workspaces/kx3v9qm2w7ta/work";
+
+/** A repository with nothing in it that is not elsewhere. */
+export function repository(changes: Partial<RepositoryWork> = {}): RepositoryWork {
+  return {
+    path: "demo",
+    branch: "main",
+    uncommitted: 0,
+    examples: [],
+    unpushed: 0,
+    stashes: 0,
+    has_remote: true,
+    problem: null,
+    ...changes,
+  };
+}
+
+export function work(repositories: RepositoryWork[], changes: Partial<WorkspaceWork> = {}): WorkspaceWork {
+  return { is_known: true, is_cut: false, repositories, ...changes };
 }
 
 /** Answers requests by `METHOD /path`; whatever is not listed fails the test that asked for it. */

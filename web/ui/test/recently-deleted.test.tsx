@@ -13,7 +13,7 @@ import type { DeletedWorkspace } from "@/lib/api/types";
 import { keys } from "@/lib/query";
 import { forgetWorkspace, rememberWorkspace } from "@/lib/workspace-cache";
 
-import { ada, deletedWorkspace, json, refusal, renderWith, serve, site, workspace } from "./fixtures";
+import { ada, deletedWorkspace, json, refusal, renderWith, serve, site, WORK, work, workspace } from "./fixtures";
 
 const LIST = "GET /api/deleted-workspaces";
 const RESTORE = "POST /api/deleted-workspaces/kx3v9qm2w7ta/restore";
@@ -197,7 +197,11 @@ describe("undo", () => {
     expect(await screen.findByText("Deleted atlas")).toBeInTheDocument();
   };
   const show = (restore: () => Response) => {
-    const fetched = serve({ "DELETE /api/workspaces/kx3v9qm2w7ta": () => json(202, deleting), [RESTORE]: restore });
+    const fetched = serve({
+      [WORK]: () => json(200, work([])),
+      "DELETE /api/workspaces/kx3v9qm2w7ta": () => json(202, deleting),
+      [RESTORE]: restore,
+    });
     const rows = (isThere: boolean) => (
       <TooltipProvider>
         <ul>{isThere && <WorkspaceRow workspace={workspace()} user={ada} />}</ul>

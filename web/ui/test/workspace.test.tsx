@@ -11,7 +11,7 @@ import { TooltipProvider } from "@/components/ui/tooltip";
 import type { WorkspaceState } from "@/lib/api/types";
 import { navigate } from "@/lib/navigate";
 import { actionsFor, byCreation, canFrame, matches } from "@/lib/workspace";
-import { ada, json, refusal, renderWith, serve, site, workspace } from "./fixtures";
+import { ada, json, refusal, renderWith, serve, site, WORK, work, workspace } from "./fixtures";
 
 describe("StatusBadge", () => {
   it.each<[WorkspaceState, string]>([
@@ -81,6 +81,8 @@ describe("what can be done", () => {
 });
 
 describe("deleting", () => {
+  const DELETE = "DELETE /api/workspaces/kx3v9qm2w7ta";
+  const looking = { [WORK]: () => json(200, work([])) };
   const show = () =>
     renderWith(
       <TooltipProvider>
@@ -97,7 +99,8 @@ describe("deleting", () => {
   };
 
   it("says what will happen and does nothing when it is cancelled", async () => {
-    const fetched = serve({});
+    const remove = vi.fn(() => json(202, workspace({ state: "deleting" })));
+    serve({ ...looking, [DELETE]: remove });
     show();
     const { user, dialog } = await ask();
     expect(dialog).toHaveAccessibleDescription(
@@ -106,25 +109,27 @@ describe("deleting", () => {
     expect(within(dialog).getByRole("button", { name: "Cancel" })).toHaveFocus();
     await user.click(within(dialog).getByRole("button", { name: "Cancel" }));
     await waitFor(() => expect(dialog).not.toBeInTheDocument());
-    expect(fetched).not.toHaveBeenCalled();
+    expect(remove).not.toHaveBeenCalled();
     expect(screen.getByRole("button", { name: "More actions for atlas" })).toHaveFocus();
   });
 
   it("asks the server once confirmed, and closes when it has agreed", async () => {
-    const fetched = serve({ "DELETE /api/workspaces/kx3v9qm2w7ta": () => json(202, workspace({ state: "deleting" })) });
+    const remove = vi.fn(() => json(202, workspace({ state: "deleting" })));
+    serve({ ...looking, [DELETE]: remove });
     show();
     const { user, dialog } = await ask();
     await user.click(within(dialog).getByRole("button", { name: "Delete workspace" }));
     await waitFor(() => expect(dialog).not.toBeInTheDocument());
-    expect(fetched).toHaveBeenCalledOnce();
+    expect(remove).toHaveBeenCalledOnce();
   });
 
   it("stays open when the server refuses", async () => {
-    const fetched = serve({ "DELETE /api/workspaces/kx3v9qm2w7ta": () => refusal(409, "invalid_transition", "not now") });
+    const remove = vi.fn(() => refusal(409, "invalid_transition", "not now"));
+    serve({ ...looking, [DELETE]: remove });
     show();
     const { user, dialog } = await ask();
     await user.click(within(dialog).getByRole("button", { name: "Delete workspace" }));
-    await waitFor(() => expect(fetched).toHaveBeenCalledOnce());
+    await waitFor(() => expect(remove).toHaveBeenCalledOnce());
     await waitFor(() => expect(within(dialog).getByRole("button", { name: "Delete workspace" })).not.toHaveAttribute("aria-busy"));
     expect(dialog).toBeInTheDocument();
   });

@@ -30,6 +30,9 @@ pub(super) fn find(name: &str) -> Option<Method> {
         method::ENVIRONMENT_INFO => {
             Some(|shared, _| Box::pin(async move { environment_info(&shared) }))
         }
+        method::WORK_SUMMARY => {
+            Some(|shared, _| Box::pin(async move { answer(&shared.repositories.ask().await?) }))
+        }
         _ => None,
     }
 }
@@ -52,9 +55,13 @@ pub(super) fn initialized(
             frame_bytes: FRAME_LIMIT as u64,
             requests_in_flight: IN_FLIGHT_LIMIT as u32,
         },
-        methods: [method::ACTIVITY, method::ENVIRONMENT_INFO]
-            .map(str::to_owned)
-            .to_vec(),
+        methods: [
+            method::ACTIVITY,
+            method::ENVIRONMENT_INFO,
+            method::WORK_SUMMARY,
+        ]
+        .map(str::to_owned)
+        .to_vec(),
         phases,
     })
 }

@@ -8,6 +8,7 @@ use kalpana_domain::id::Generation;
 use kalpana_domain::sleep::SleepPolicy;
 use kalpana_domain::workspace::Workspace;
 use kalpana_protocol::bridge::Activity;
+use kalpana_protocol::bridge::work::WorkSummary;
 use kalpana_protocol::orchestrator::AwakeKind;
 use kalpana_store::PageRequest;
 
@@ -24,6 +25,10 @@ struct Same(Mutex<Option<Activity>>);
 impl Insiders for Same {
     async fn activity(&self, _: WorkspaceId, _: Generation) -> Option<Activity> {
         self.0.lock().unwrap().clone()
+    }
+
+    async fn work(&self, _: WorkspaceId, _: Generation) -> Option<WorkSummary> {
+        None
     }
 }
 

@@ -21,7 +21,7 @@ use kalpana_link::feed::{Publisher, State as Published};
 use kalpana_link::{InternalToken, Listener, PeerPolicy, server};
 use kalpana_protocol::orchestrator::{
     Awake, AwakeKind, CreateWorkspace, Intent, InternalError, Progress, ProgressChange,
-    SleepIntent, Wakefulness, WorkspaceAnswer,
+    SleepIntent, Wakefulness, Work, WorkspaceAnswer,
 };
 use kalpana_store::Store;
 use kalpana_store::records::NewWorkspace;
@@ -86,6 +86,7 @@ impl Orchestrator {
             .route("/v1/workspaces", post(create))
             .route("/v1/workspaces/{id}/logs", get(log))
             .route("/v1/workspaces/{id}/sleep", post(set_sleep))
+            .route("/v1/workspaces/{id}/work", get(work))
             .route("/v1/workspaces/{id}/wakefulness", get(wakefulness))
             .route("/v1/workspaces/{id}/{intent}", post(intend))
             .layer(axum::middleware::from_fn_with_state(desk.clone(), note))
@@ -235,6 +236,11 @@ async fn set_sleep(
     };
     let written = desk.store.update_workspace(&row, Some(event())).await;
     answer(&desk, &written.unwrap())
+}
+
+/// Nobody can look.
+async fn work() -> Json<Work> {
+    Json(Work::default())
 }
 
 /// Everywhere the same goes on.

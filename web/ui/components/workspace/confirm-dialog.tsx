@@ -11,12 +11,16 @@ import {
 } from "@/components/ui/alert-dialog";
 import { Button } from "@/components/ui/button";
 import { DialogFooter, DialogHeader } from "@/components/ui/dialog";
+import { WorkLookup } from "@/components/workspace/work-lookup";
+import { cn } from "@/lib/utils";
 import { CAN_BE_RESTORED } from "@/lib/workspace";
 
 interface ConfirmDialogProps {
   title: string;
   /** What will happen, and what will not. */
   children: ReactNode;
+  /** What else is good to know before; it is no part of the question. */
+  details?: ReactNode;
   /** The button that does it. */
   verb: string;
   isDestructive?: boolean;
@@ -32,6 +36,7 @@ interface ConfirmDialogProps {
 export function ConfirmDialog({
   title,
   children,
+  details,
   verb,
   isDestructive = false,
   isOpen,
@@ -48,10 +53,14 @@ export function ConfirmDialog({
           returnFocus();
         }}
       >
-        <DialogHeader className="pb-5 sm:pr-6">
-          <AlertDialogTitle>{title}</AlertDialogTitle>
-          <AlertDialogDescription>{children}</AlertDialogDescription>
-        </DialogHeader>
+        {/* What does not fit is scrolled to, so that the buttons never leave the screen. */}
+        <div className="min-h-0 overflow-y-auto">
+          <DialogHeader className={cn("sm:pr-6", details === undefined ? "pb-5" : "pb-4")}>
+            <AlertDialogTitle>{title}</AlertDialogTitle>
+            <AlertDialogDescription>{children}</AlertDialogDescription>
+          </DialogHeader>
+          {details}
+        </div>
         <DialogFooter>
           <AlertDialogCancel asChild>
             <Button variant="outline">Cancel</Button>
@@ -66,12 +75,18 @@ export function ConfirmDialog({
   );
 }
 
-type AboutOne = Omit<ConfirmDialogProps, "title" | "children" | "verb" | "isDestructive"> & { name: string };
+type AboutOne = Omit<ConfirmDialogProps, "title" | "children" | "details" | "verb" | "isDestructive"> & { name: string };
 
-/** Asks before a workspace is deleted. */
-export function DeleteDialog({ name, ...dialog }: AboutOne) {
+/** Asks before a workspace is deleted, and looks for what is only in it. */
+export function DeleteDialog({ id, name, ...dialog }: AboutOne & { id: string }) {
   return (
-    <ConfirmDialog title={`Delete ${name}?`} verb="Delete workspace" isDestructive {...dialog}>
+    <ConfirmDialog
+      title={`Delete ${name}?`}
+      verb="Delete workspace"
+      isDestructive
+      details={<WorkLookup id={id} isAsked={dialog.isOpen} />}
+      {...dialog}
+    >
       Its container is removed. {CAN_BE_RESTORED}
     </ConfirmDialog>
   );

@@ -164,6 +164,7 @@ export const WorkspaceRow = memo(function WorkspaceRow({ workspace, user }: Work
           returnFocus={() => menu.current?.focus()}
         />
         <DeleteDialog
+          id={id}
           name={name}
           isOpen={isDeleting}
           onOpenChange={setIsDeleting}

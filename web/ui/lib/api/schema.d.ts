@@ -1889,6 +1889,53 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/workspaces/{id}/work": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Says what is in the repositories of a workspace and nowhere else: uncommitted, unpushed, stashed */
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    /** @description The workspace's id */
+                    id: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["WorkspaceWork"];
+                    };
+                };
+                /** @description Refused or failed */
+                default: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -1926,8 +1973,8 @@ export interface components {
             /** @description What kind of sign there was. */
             kind: components["schemas"]["AwakeKind"];
             /**
-             * @description The same in words, as the end of a sentence. May name programs of the workspace: to be shown
-             *     as text.
+             * @description The same in words, as the end of a sentence. To its owner it may name programs of the
+             *     workspace: to be shown as text.
              * @example `cargo build` (pid 812) uses 97 % of a CPU
              */
             text: string;
@@ -2307,6 +2354,37 @@ export interface components {
             /** @description Every phase, in order. */
             phases: components["schemas"]["Phase"][];
         };
+        /** @description What is in one repository, and nowhere else. Text comes from the workspace: to be shown as text. */
+        RepositoryWork: {
+            /** @description The branch that is checked out. */
+            branch?: string | null;
+            /** @description Some of them, for the owner. */
+            examples: string[];
+            /** @description Whether there is a remote to push to. */
+            has_remote: boolean;
+            /**
+             * @description Where it is; to others than the owner its last part.
+             * @example /workspace/demo
+             */
+            path: string;
+            /** @description Why nothing of it could be told: there may be work in it. */
+            problem?: string | null;
+            /**
+             * Format: int64
+             * @description Changes that were stashed.
+             */
+            stashes: number;
+            /**
+             * Format: int64
+             * @description Files that were changed, added or deleted since the last commit, or are in none.
+             */
+            uncommitted: number;
+            /**
+             * Format: int64
+             * @description Commits that are on no remote.
+             */
+            unpushed: number;
+        };
         /**
          * @description What a person may do.
          * @enum {string}
@@ -2668,6 +2746,15 @@ export interface components {
          * @enum {string}
          */
         WorkspaceState: "stopped" | "starting" | "running" | "paused" | "stopping" | "failed" | "deleting";
+        /** @description What is in the repositories of a workspace, and nowhere else. */
+        WorkspaceWork: {
+            /** @description Whether there may be more than is told. */
+            is_cut: boolean;
+            /** @description Whether anybody could look: a workspace that does not run cannot be looked into. */
+            is_known: boolean;
+            /** @description Its repositories, those with work first. */
+            repositories: components["schemas"]["RepositoryWork"][];
+        };
         /** @description Part of the list of workspaces, newest first. */
         Workspaces: {
             /** @description Where the next part starts, when there is one. */

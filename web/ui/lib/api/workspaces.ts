@@ -1,6 +1,6 @@
 import { api, unwrap } from "@/lib/api/client";
 import { everyPage } from "@/lib/api/pages";
-import type { DeletedWorkspace, Sleep, Workspace, WorkspaceActivity } from "@/lib/api/types";
+import type { DeletedWorkspace, Sleep, Workspace, WorkspaceActivity, WorkspaceWork } from "@/lib/api/types";
 
 /** What a person fills in to get a workspace. Empty texts mean "not given". */
 export interface NewWorkspace {
@@ -56,6 +56,11 @@ export function setSleep(id: string, sleep: Sleep): Promise<Workspace> {
 /** Returns what keeps a workspace awake, and when it goes to sleep and is stopped. */
 export function getActivity(id: string, signal?: AbortSignal): Promise<WorkspaceActivity> {
   return unwrap(api.GET("/api/workspaces/{id}/activity", { params: { path: { id } }, signal }));
+}
+
+/** Returns what is in a workspace's repositories and nowhere else. It may take its time. */
+export function getWork(id: string, signal?: AbortSignal): Promise<WorkspaceWork> {
+  return unwrap(api.GET("/api/workspaces/{id}/work", { params: { path: { id } }, signal }));
 }
 
 /** Asks for a workspace to stop; its files stay. */
