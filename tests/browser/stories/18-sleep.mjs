@@ -13,7 +13,7 @@ import { left } from "../lib/world.mjs";
 const CUT_OFF = /status of 503|WebSocket|net::ERR_/;
 
 /** From a minute of idleness until the workspace is frozen: looks are half a minute apart. */
-const FALLS_ASLEEP_MS = 150_000;
+const FALLS_ASLEEP_MS = 240_000;
 
 const frozen = (id) => until("the container to be frozen", async () => (await stateOf(id)) === "paused", 30_000);
 
