@@ -96,7 +96,12 @@ async fn look_at_all(walk: Walk, deadline: Instant) -> WorkSummary {
 /// before.
 fn most_important(mut repositories: Vec<RepositoryWork>, is_cut: bool) -> WorkSummary {
     repositories.sort_by(|left, right| {
-        let key = |work: &RepositoryWork| !work.has_work();
+        // What could not be looked at must not take the places of what was.
+        let key = |work: &RepositoryWork| match (&work.problem, work.has_work()) {
+            (None, true) => 0,
+            (Some(_), _) => 1,
+            (None, false) => 2,
+        };
         (key(left), &left.path).cmp(&(key(right), &right.path))
     });
     let is_cut = is_cut || repositories.len() > REPOSITORIES_LIMIT;

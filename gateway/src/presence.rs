@@ -112,7 +112,15 @@ impl Presence {
             }
             was_away = is_away;
         }
-        let farewell = self.send(client, Vec::new(), true);
+        self.look(live, &mut before);
+        let farewell = async {
+            self.tell_all(client).await?;
+            let told = Told {
+                is_leaving: true,
+                ..self.told(Vec::new())
+            };
+            self.send(client, &told).await
+        };
         // Unheard, it is waited for a while, and nobody is put to sleep meanwhile.
         let _ = tokio::time::timeout(FAREWELL, farewell).await;
     }
@@ -125,15 +133,20 @@ impl Presence {
             .map(|seen| (*seen.key(), *seen.value()))
             .collect();
         if seen.is_empty() {
-            return self.send(client, Vec::new(), false).await;
+            return self.send(client, &self.told(Vec::new())).await;
         }
-        for part in seen.chunks(PRESENT_LIMIT) {
+        let mut parts = seen.chunks(PRESENT_LIMIT).peekable();
+        while let Some(part) = parts.next() {
             let present = part.iter().map(|((workspace, kind), at)| Present {
                 workspace: workspace.to_string(),
                 kind: *kind,
                 seconds_ago: at.elapsed().as_secs(),
             });
-            self.send(client, present.collect(), false).await?;
+            let told = Told {
+                has_more: parts.peek().is_some(),
+                ..self.told(present.collect())
+            };
+            self.send(client, &told).await?;
             // What was seen meanwhile is still to be told.
             for (key, at) in part {
                 self.seen.remove_if(key, |_, known| known == at);
@@ -142,19 +155,17 @@ impl Presence {
         Ok(())
     }
 
-    async fn send(
-        &self,
-        client: &Client,
-        present: Vec<Present>,
-        is_leaving: bool,
-    ) -> Result<(), CallError> {
-        let told = Told {
+    fn told(&self, present: Vec<Present>) -> Told {
+        Told {
             gateway: self.name.clone(),
-            is_leaving,
             present,
-        };
+            ..Told::default()
+        }
+    }
+
+    async fn send(&self, client: &Client, told: &Told) -> Result<(), CallError> {
         client
-            .call::<()>(Method::POST, "/v1/presence", None, Some(&told))
+            .call::<()>(Method::POST, "/v1/presence", None, Some(told))
             .await
     }
 }

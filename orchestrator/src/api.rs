@@ -179,7 +179,9 @@ async fn presence(State(api): State<Api>, body: Bytes) -> Answer {
             register.used(id, sign.kind, Duration::from_secs(sign.seconds_ago));
         }
     }
-    register.heard(&told.gateway, told.is_leaving);
+    if !told.has_more {
+        register.heard(&told.gateway, told.is_leaving);
+    }
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 

@@ -291,7 +291,7 @@ pub async fn run(dependencies: Dependencies, shutdown: CancellationToken) -> Res
         work.listen(),
         emptier.run(shutdown.clone()),
         watch.run(shutdown.clone()),
-        heart.beat(shutdown.clone()),
+        heart.beat(|| work.look_soon(), shutdown.clone()),
     );
     let _ = ready.send(false);
     work.ended().await;

@@ -14,6 +14,7 @@ pub(crate) mod work;
 use std::collections::HashMap;
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -85,6 +86,8 @@ pub(crate) struct Reconciler {
 pub(crate) struct State {
     memories: Mutex<HashMap<WorkspaceId, Memory>>,
     capabilities: Arc<Mutex<Option<Capabilities>>>,
+    /// Whether the engine was away since its capabilities were asked for.
+    must_ask_again: AtomicBool,
     is_engine_up: Mutex<Option<bool>>,
     /// Held while a subnet is chosen and taken, so that two starts do not choose the same.
     subnets: tokio::sync::Mutex<()>,
@@ -117,8 +120,8 @@ pub(crate) struct Memory {
     pub(crate) is_frozen: bool,
     /// Until when nobody tries to freeze its container again, which the engine could not.
     pub(crate) no_pause_before: Duration,
-    /// Since when it is to be thawed, and is not.
-    thawing_since: Option<Duration>,
+    /// Since when the engine refuses to thaw it.
+    pub(crate) thaw_refused_since: Option<Duration>,
     /// Its place among the concurrent starts.
     place: Option<OwnedSemaphorePermit>,
 }
@@ -269,7 +272,7 @@ impl Reconciler {
             if !is_starting && !is_stopping && !is_thawing {
                 memory.last_error = None;
             }
-            memory.thawing_since = is_thawing.then(|| memory.thawing_since.unwrap_or(now));
+            memory.thaw_refused_since = memory.thaw_refused_since.filter(|_| is_thawing);
             memory.stopping_since = is_stopping.then(|| memory.stopping_since.unwrap_or(now));
             memory.is_frozen |= matches!(row.lifecycle, Lifecycle::Paused { .. });
         });
@@ -379,10 +382,12 @@ impl Reconciler {
             .lock()
             .expect("no holder panics")
             .clone();
-        if let Some(known) = known {
+        let must_ask_again = self.state.must_ask_again.load(Ordering::Relaxed);
+        if let Some(known) = known.filter(|_| !must_ask_again) {
             return Ok(known);
         }
         let found = self.engine.capabilities().await?;
+        self.state.must_ask_again.store(false, Ordering::Relaxed);
         tracing::info!(
             engine.version = found.version,
             engine.cpus = found.cpus,
@@ -416,8 +421,9 @@ impl Reconciler {
         drop(known);
         let socket = self.engine_socket.display();
         if !is_up {
-            // A restarted engine may be another version on other limits.
-            *self.state.capabilities.lock().expect("no holder panics") = None;
+            // A restarted engine may be another version on other limits. What was known holds until
+            // it has said so: running workspaces are recognised by it.
+            self.state.must_ask_again.store(true, Ordering::Relaxed);
             let error = error.map(|error| describe(error)).unwrap_or_default();
             tracing::warn!(
                 error,

@@ -173,6 +173,9 @@ pub struct Presence {
     /// Whether it ends, and is not to be waited for.
     #[serde(default)]
     pub is_leaving: bool,
+    /// Whether this is not all of it: the rest follows.
+    #[serde(default)]
+    pub has_more: bool,
     /// What was used since it was told last; at most [`PRESENT_LIMIT`] in one telling.
     pub present: Vec<Present>,
 }

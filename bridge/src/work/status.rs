@@ -11,6 +11,7 @@ pub const ARGUMENTS: &[&str] = &[
     "status",
     "--porcelain=v2",
     "--branch",
+    "--no-ahead-behind",
     "-z",
     "--untracked-files=normal",
 ];

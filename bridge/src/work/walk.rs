@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 /// How many levels below the root are looked at.
-pub const DEPTH_LIMIT: usize = 4;
+pub const DEPTH_LIMIT: usize = 6;
 
 /// Directory entries that are looked at.
 pub const ENTRIES_LIMIT: usize = 20_000;
@@ -14,8 +14,9 @@ pub const ENTRIES_LIMIT: usize = 20_000;
 /// Repositories that are looked for.
 pub const FOUND_LIMIT: usize = 200;
 
-/// Directories that hold what can be made again or fetched again, and very much of it.
-const SKIPPED: &[&str] = &[".git", "node_modules", "target", ".cache", "vendor"];
+/// Directories that hold what can be made again or fetched again, and very much of it, unless they are
+/// repositories themselves.
+const SKIPPED: &[&str] = &["node_modules", "target", ".cache", "vendor"];
 
 /// What was found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -27,7 +28,7 @@ pub struct Walk {
 }
 
 /// Looks for repositories at `root` and below it, the nearest first, until `deadline` at the latest.
-/// What cannot be read is left out.
+/// What cannot be read may hide some.
 pub fn find(root: &Path, deadline: Instant) -> Walk {
     find_among(root, deadline, ENTRIES_LIMIT)
 }
@@ -50,7 +51,11 @@ fn find_among(root: &Path, deadline: Instant, mut entries_left: usize) -> Walk {
         if depth == DEPTH_LIMIT {
             continue;
         }
-        for entry in directory.read_dir().into_iter().flatten().flatten() {
+        let Ok(entries) = directory.read_dir() else {
+            walk.is_cut = true;
+            continue;
+        };
+        for entry in entries.flatten() {
             if entries_left == 0 || Instant::now() >= deadline {
                 walk.is_cut = true;
                 break;
@@ -58,7 +63,10 @@ fn find_among(root: &Path, deadline: Instant, mut entries_left: usize) -> Walk {
             entries_left -= 1;
             // The type of a link is that of the link.
             let is_directory = entry.file_type().is_ok_and(|kind| kind.is_dir());
-            if is_directory && !is_skipped(&entry.file_name()) {
+            let is_looked_at = is_directory
+                && entry.file_name() != ".git"
+                && (!is_skipped(&entry.file_name()) || is_repository(&entry.path()));
+            if is_looked_at {
                 directories.push_back((entry.path(), depth + 1));
             }
         }
@@ -106,20 +114,20 @@ mod tests {
     }
 
     #[test]
-    fn repositories_are_found_four_levels_deep_and_inside_each_other() {
+    fn repositories_are_found_six_levels_deep_and_inside_each_other() {
         let root = tree(&[
             ".git",
             "a/.git",
             "a/nested/.git",
-            "a/b/c/d/.git",
-            "a/b/c/d/e/.git",
+            "a/b/c/d/e/f/.git",
+            "a/b/c/d/e/f/g/.git",
             "empty",
         ]);
         std::fs::create_dir(root.path().join("linked")).unwrap();
         std::fs::write(root.path().join("linked/.git"), "gitdir: elsewhere").unwrap();
         assert_eq!(
             found(root.path()),
-            ["", "a", "a/b/c/d", "a/nested", "linked"]
+            ["", "a", "a/b/c/d/e/f", "a/nested", "linked"]
         );
     }
 
@@ -130,18 +138,25 @@ mod tests {
             "target/x/.git",
             ".cache/x/.git",
             "vendor/x/.git",
+            "x/target/.git",
+            "x/target/inner/target/.git",
             "a/.git/modules/x/.git",
             ".hidden/.git",
             "b",
         ]);
         symlink(".", root.path().join("loop")).unwrap();
         symlink("../a/.git", root.path().join("b/.git")).unwrap();
-        assert_eq!(found(root.path()), [".hidden", "a"]);
+        // One that is a repository itself is somebody's work.
+        assert_eq!(
+            found(root.path()),
+            [".hidden", "a", "x/target", "x/target/inner/target"]
+        );
     }
 
     #[test]
-    fn root_that_is_not_there_has_no_repositories() {
-        assert_eq!(find(Path::new("/nonexistent"), soon()), Walk::default());
+    fn what_cannot_be_read_is_not_taken_for_nothing() {
+        let walk = find(Path::new("/nonexistent"), soon());
+        assert_eq!((walk.found.len(), walk.is_cut), (0, true));
     }
 
     #[test]

@@ -53,7 +53,14 @@ impl Reconciler {
         let is_running = matches!(row.lifecycle, Lifecycle::Running { .. });
         match self.engine.unpause_container(id).await {
             Ok(()) => {}
-            Err(error) if is_running || error.is_unavailable() => return Err(error.into()),
+            Err(error) if error.is_unavailable() => return Err(error.into()),
+            Err(error) if is_running => {
+                let now = self.uptime.now();
+                self.memory(row.id, |memory| {
+                    memory.thaw_refused_since = memory.thaw_refused_since.or(Some(now));
+                });
+                return Err(error.into());
+            }
             Err(error) => {
                 let text = describe(&error);
                 tracing::warn!(

@@ -35,8 +35,8 @@ impl Reconciler {
             }
             // While the engine is away as a whole, nobody can say that this one cannot be thawed.
             Lifecycle::Running { .. } if self.is_engine_up() => {
-                let thawing_since = self.memory(row.id, |memory| memory.thawing_since)?;
-                let spent = self.uptime.now().saturating_sub(thawing_since);
+                let refused_since = self.memory(row.id, |memory| memory.thaw_refused_since)?;
+                let spent = self.uptime.now().saturating_sub(refused_since);
                 let error = last_error.unwrap_or_else(|| "the container stays frozen".to_owned());
                 (spent >= self.limits.start).then(|| self.engine_failed(&error))
             }

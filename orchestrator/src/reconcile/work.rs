@@ -80,6 +80,11 @@ impl Work {
         });
     }
 
+    /// Has everything compared soon.
+    pub(crate) fn look_soon(&self) {
+        self.0.sweep.notify_one();
+    }
+
     /// Waits until no work is under way. To be called after the shutdown.
     pub(crate) async fn ended(&self) {
         self.0.tasks.close();

@@ -240,8 +240,8 @@ impl World {
     pub(crate) async fn tell(&self, present: Vec<Present>) {
         let told = Presence {
             gateway: "test".to_owned(),
-            is_leaving: false,
             present,
+            ..Presence::default()
         };
         let answer: Result<(), _> = self
             .client()

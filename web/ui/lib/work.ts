@@ -44,7 +44,7 @@ export function workReport({ is_known, is_cut, repositories }: WorkspaceWork): W
     more: is_cut ? more : "",
   });
   if (!is_known) {
-    return say("Whether there is uncommitted or unpushed work cannot be seen while it does not run.");
+    return say("Whether there is uncommitted or unpushed work cannot be seen: it does not run, or does not answer.");
   }
   const found = repositories.filter((repository) => counted(repository) !== "" || hasProblem(repository));
   if (found.length > 0) {

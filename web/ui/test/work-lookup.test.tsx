@@ -78,7 +78,7 @@ describe("the question before a deletion", () => {
     ["Everything in its repositories is committed and pushed.", work([repository()])],
     ["There is no Git repository in it.", work([])],
     [
-      "Whether there is uncommitted or unpushed work cannot be seen while it does not run.",
+      "Whether there is uncommitted or unpushed work cannot be seen: it does not run, or does not answer.",
       work([], { is_known: false }),
     ],
   ])("says: %s", async (text, found) => {

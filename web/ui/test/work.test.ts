@@ -25,7 +25,7 @@ describe("nothing that is only there", () => {
 
   it("is no answer where nobody could look", () => {
     expect(workReport(work([], { is_known: false }))).toMatchObject({
-      text: "Whether there is uncommitted or unpushed work cannot be seen while it does not run.",
+      text: "Whether there is uncommitted or unpushed work cannot be seen: it does not run, or does not answer.",
       items: [],
       more: "",
     });

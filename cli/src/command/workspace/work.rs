@@ -41,8 +41,8 @@ impl Work {
 
     fn lines(&self) -> Vec<String> {
         if !self.is_known {
-            let unknown = "whether there is uncommitted or unpushed work in it cannot be seen while \
-                           it does not run";
+            let unknown = "whether there is uncommitted or unpushed work in it cannot be seen: it does \
+                           not run, or does not answer";
             return vec![unknown.to_owned()];
         }
         let mut lines: Vec<String> = self

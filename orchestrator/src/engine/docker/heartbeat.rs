@@ -64,8 +64,8 @@ impl Heart {
 }
 
 impl DockerEngine {
-    /// Asks the engine for signs of life until `shutdown`.
-    pub(crate) async fn beat(&self, shutdown: CancellationToken) {
+    /// Asks the engine for signs of life until `shutdown`. `is_back` is told when it answers again.
+    pub(crate) async fn beat(&self, is_back: impl Fn(), shutdown: CancellationToken) {
         let mut misses = 0;
         loop {
             tokio::select! {
@@ -79,6 +79,9 @@ impl DockerEngine {
             };
             if self.heart.note(answered, &mut misses) {
                 self.metrics.engine_up(answered);
+                if answered {
+                    is_back();
+                }
             }
         }
     }

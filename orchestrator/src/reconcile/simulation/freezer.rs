@@ -75,6 +75,41 @@ fn what_cannot_be_thawed_is_stopped_and_deleted_all_the_same() {
     }
 }
 
+/// An engine that is away.
+#[derive(Debug)]
+struct Away;
+
+impl Weather for Away {
+    fn next(&mut self) -> Fate {
+        Fate::Fails
+    }
+}
+
+#[test]
+fn what_was_woken_while_the_engine_was_away_wakes_when_it_is_back() {
+    runtime().block_on(async {
+        let (life, id) = with_one_that_runs().await;
+        asked(&life, id, Change::Pause).await;
+        life.reconciler.pass(id).await;
+        asked(&life, id, Change::Wake).await;
+        life.sky.set(Away);
+        for _ in 0..3 {
+            assert_eq!(life.reconciler.pass(id).await, Outcome::Failed);
+            life.advance(Duration::from_secs(100));
+        }
+        life.sky.set(Calm);
+        // Somebody else's pass finds out first that it answers.
+        life.reconciler.engine_answered(None);
+        assert_eq!(life.reconciler.pass(id).await, Outcome::Settled);
+        assert!(matches!(
+            lifecycle(&life, id).await,
+            Lifecycle::Running { .. }
+        ));
+        let route = life.reconciler.feeds.published(id).unwrap();
+        assert!(matches!(route.target, Target::Running { .. }), "{route:?}");
+    });
+}
+
 #[test]
 fn what_cannot_be_woken_says_so_when_its_time_is_over() {
     runtime().block_on(async {
