@@ -169,9 +169,12 @@ pub(super) fn require_file(path: &Path) -> StoreResult<()> {
 }
 
 fn require_our_file(path: &Path, connection: &Connection, mode: OpenMode) -> Result<(), Check> {
-    let id: i32 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    // Of one moment: another process may be preparing the file right now.
+    let moment = connection.unchecked_transaction()?;
+    let id: i32 = moment.pragma_query_value(None, "application_id", |row| row.get(0))?;
     let tables: i64 =
-        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+        moment.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    drop(moment);
     let is_fresh = id == 0 && tables == 0;
     if id == APPLICATION_ID || (is_fresh && mode != OpenMode::Use) {
         return Ok(());
