@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use deadpool_sqlite::{Config, Hook, HookError, Pool, Runtime};
 use kalpana_domain::clock::{Clock, SystemClock};
@@ -21,6 +21,9 @@ use crate::open::HALF_FILLED;
 /// Marks the file as ours, so that another program's database is never migrated. Written by the
 /// first migration.
 const APPLICATION_ID: i32 = 0x4b6c_706e;
+
+/// Wait before a file that others are preparing is looked at again.
+const BUSY_PAUSE: Duration = Duration::from_millis(10);
 
 /// The write-ahead log is cut back to this after a checkpoint. Unit: bytes.
 const WAL_SIZE_LIMIT: i64 = 64 << 20;
@@ -67,10 +70,23 @@ fn prepare(path: &Path, busy_timeout: Duration, mode: OpenMode) -> StoreResult<(
         | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(uri(path, "rw"), flags)
         .map_err(|error| describe(path, error))?;
-    check(path, &mut connection, busy_timeout, mode).map_err(|error| match error {
-        Check::Sqlite(error) => describe(path, error),
-        Check::Store(error) => error,
-    })
+    let began = Instant::now();
+    loop {
+        match check(path, &mut connection, busy_timeout, mode) {
+            // SQLite does not wait by itself where two would wait for each other, as when several
+            // processes turn a fresh file to its write-ahead log at once.
+            Err(Check::Sqlite(error)) if is_busy(&error) && began.elapsed() < busy_timeout => {
+                std::thread::sleep(BUSY_PAUSE);
+            }
+            Err(Check::Sqlite(error)) => return Err(describe(path, error)),
+            Err(Check::Store(error)) => return Err(error),
+            Ok(()) => return Ok(()),
+        }
+    }
+}
+
+fn is_busy(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy)
 }
 
 /// What stands against using the file.
@@ -169,12 +185,11 @@ pub(super) fn require_file(path: &Path) -> StoreResult<()> {
 }
 
 fn require_our_file(path: &Path, connection: &Connection, mode: OpenMode) -> Result<(), Check> {
-    // Of one moment: another process may be preparing the file right now.
-    let moment = connection.unchecked_transaction()?;
-    let id: i32 = moment.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    // In this order: another process may be preparing the file right now, and whoever sees its tables
+    // sees its mark after that.
     let tables: i64 =
-        moment.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
-    drop(moment);
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    let id: i32 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
     let is_fresh = id == 0 && tables == 0;
     if id == APPLICATION_ID || (is_fresh && mode != OpenMode::Use) {
         return Ok(());
