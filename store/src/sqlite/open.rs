@@ -60,6 +60,10 @@ pub(super) async fn open(
 }
 
 /// Checks the file through a connection of its own, and prepares it when `mode` says so.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "on a thread for blocking work, as is all of this"
+)]
 fn prepare(path: &Path, busy_timeout: Duration, mode: OpenMode) -> StoreResult<()> {
     match mode {
         OpenMode::Migrate | OpenMode::Receive => create(path)?,
