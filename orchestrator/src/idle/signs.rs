@@ -16,8 +16,9 @@ use crate::uptime::Uptime;
 /// type, and that nobody tells. Three times as long as between two words.
 const SILENCE: Duration = Duration::from_secs(15);
 
-/// How long a silent gateway is waited for. One that ends says so.
-const FORGOTTEN: Duration = Duration::from_secs(600);
+/// How long a silent gateway is waited for while another speaks. One that ends says so; one that was
+/// killed has lost its connections, and its clients have come back to the other.
+const FORGOTTEN: Duration = Duration::from_secs(60);
 
 /// Keeps signs. Clones keep the same.
 #[derive(Debug, Clone)]
@@ -81,9 +82,10 @@ impl Register {
     pub(crate) fn heard_until(&self) -> Option<Duration> {
         let now = self.now();
         let mut shared = self.lock();
+        let newest = shared.heard.values().max().copied()?;
         shared
             .heard
-            .retain(|_, heard| now.saturating_sub(*heard) <= FORGOTTEN);
+            .retain(|_, heard| newest.saturating_sub(*heard) <= FORGOTTEN);
         let oldest = shared.heard.values().min().copied();
         oldest.filter(|heard| now.saturating_sub(*heard) <= SILENCE)
     }
@@ -237,8 +239,9 @@ mod tests {
         assert_eq!(register.heard_until(), Some(register.now()));
         register.heard("a", false);
         uptime.advance(FORGOTTEN + second);
+        assert_eq!(register.heard_until(), None, "nobody speaks");
         register.heard("b", false);
-        assert_eq!(register.heard_until(), Some(register.now()));
+        assert_eq!(register.heard_until(), Some(register.now()), "a is no more");
     }
 
     #[test]

@@ -129,7 +129,8 @@ async fn a_killed_server_lost_nothing_and_is_used_again_without_reopening() {
             break;
         }
     }
-    assert!(written.len() >= 15, "{}", written.len());
+    // The last of each round's five may be the one whose answer was lost.
+    assert!(written.len() >= 12, "{}", written.len());
     for event in &written {
         assert!(kept.contains(event), "lost: {event:?}");
     }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use kalpana_tests::{World, executable, until};
+use tokio::task::JoinSet;
 
 const SOON: Duration = Duration::from_secs(60);
 
@@ -20,24 +21,23 @@ async fn an_upgrade_refuses_nobody_and_ends_the_old_gateway() -> anyhow::Result<
     let is_over = Arc::new(AtomicBool::new(false));
     let answered = Arc::new(AtomicUsize::new(0));
     // One client keeps its connections, the other makes a new one for each request.
-    let load: Vec<_> = [true, false]
-        .map(|keeps| {
-            let (world, ada) = (Arc::clone(&world), Arc::clone(&ada));
-            let (is_over, answered) = (Arc::clone(&is_over), Arc::clone(&answered));
-            tokio::spawn(async move {
-                while !is_over.load(Ordering::Relaxed) {
-                    let answer = if keeps {
-                        ada.get("/api/workspaces").await?
-                    } else {
-                        world.browser()?.get("/").await?
-                    };
-                    anyhow::ensure!(answer.status == 200, "{answer:?}");
-                    answered.fetch_add(1, Ordering::Relaxed);
-                }
-                anyhow::Ok(())
-            })
-        })
-        .into();
+    let mut load = JoinSet::new();
+    for keeps in [true, false] {
+        let (world, ada) = (Arc::clone(&world), Arc::clone(&ada));
+        let (is_over, answered) = (Arc::clone(&is_over), Arc::clone(&answered));
+        load.spawn(async move {
+            while !is_over.load(Ordering::Relaxed) {
+                let answer = if keeps {
+                    ada.get("/api/workspaces").await?
+                } else {
+                    world.browser()?.get("/").await?
+                };
+                anyhow::ensure!(answer.status == 200, "{answer:?}");
+                answered.fetch_add(1, Ordering::Relaxed);
+            }
+            anyhow::Ok(())
+        });
+    }
     for upgrade in 0..2 {
         let before = world.gateways()?;
         let ran = world.upgrade_gateway().await?;
@@ -45,6 +45,9 @@ async fn an_upgrade_refuses_nobody_and_ends_the_old_gateway() -> anyhow::Result<
         assert!(ran.stdout.contains("the new gateway serves"), "{ran:?}");
         let served = answered.load(Ordering::Relaxed);
         until("more answers", SOON, async || {
+            if let Some(refused) = load.try_join_next() {
+                refused?.with_context(|| world.output())?;
+            }
             Ok((answered.load(Ordering::Relaxed) > served + 50).then_some(()))
         })
         .await?;
@@ -56,8 +59,8 @@ async fn an_upgrade_refuses_nobody_and_ends_the_old_gateway() -> anyhow::Result<
         );
     }
     is_over.store(true, Ordering::Relaxed);
-    for task in load {
-        task.await??;
+    while let Some(task) = load.join_next().await {
+        task?.with_context(|| world.output())?;
     }
     // Metrics are the new one's, on the same port.
     let url = format!("http://127.0.0.1:{}/readyz", world.admin_ports[0]);
