@@ -24,11 +24,17 @@ pub enum Action {
     ReadSharing,
     /// Change how its ports are shared.
     Share,
+    /// See which snapshots there are of its files.
+    ReadSnapshots,
+    /// Take a snapshot of its files, have one, or replace its files by one.
+    UseSnapshots,
+    /// Delete a snapshot of its files.
+    DeleteSnapshot,
 }
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 12] = [
         Self::Read,
         Self::Connect,
         Self::Start,
@@ -38,15 +44,20 @@ impl Action {
         Self::Purge,
         Self::ReadSharing,
         Self::Share,
+        Self::ReadSnapshots,
+        Self::UseSnapshots,
+        Self::DeleteSnapshot,
     ];
 
     /// Returns the scope an API token needs for it, or `None` if tokens cannot do it.
     fn scope(self) -> Option<Scope> {
         match self {
-            Self::Read | Self::ReadSharing => Some(Scope::WorkspaceRead),
+            Self::Read | Self::ReadSharing | Self::ReadSnapshots => Some(Scope::WorkspaceRead),
             Self::Connect => None,
-            Self::Start | Self::Stop | Self::Restore | Self::Share => Some(Scope::WorkspaceWrite),
-            Self::Delete | Self::Purge => Some(Scope::WorkspaceDelete),
+            Self::Start | Self::Stop | Self::Restore | Self::Share | Self::UseSnapshots => {
+                Some(Scope::WorkspaceWrite)
+            }
+            Self::Delete | Self::Purge | Self::DeleteSnapshot => Some(Scope::WorkspaceDelete),
         }
     }
 }
@@ -54,7 +65,7 @@ impl Action {
 /// Says whether `principal` may do `action` to `workspace`.
 ///
 /// Owners may do everything. Administrators of the organisation may do everything but start, enter,
-/// share and purge: what is in a workspace is its owner's. Who may visit a port that the owner shares is
+/// share, purge and see snapshots: what is in a workspace is its owner's. Who may visit a port that the owner shares is
 /// [another rule](crate::sharing). Nobody else may do anything, and the caller must
 /// answer them exactly as if the workspace did not exist. A token is limited by its scopes on top,
 /// and never enters.
@@ -94,6 +105,7 @@ mod tests {
                 egress: Egress::None,
             },
             sleep: Default::default(),
+            filled_from: None,
             desired: Desired::Running,
             lifecycle: Lifecycle::Stopped,
             generation: Generation(1),
@@ -153,7 +165,7 @@ mod tests {
         assert_eq!(allowed(&token(&[]), &workspace), vec![]);
         assert_eq!(
             allowed(&token(&[Scope::WorkspaceRead]), &workspace),
-            vec![Action::Read, Action::ReadSharing]
+            vec![Action::Read, Action::ReadSharing, Action::ReadSnapshots]
         );
         assert_eq!(
             allowed(&token(&Scope::ALL), &workspace),
@@ -165,7 +177,10 @@ mod tests {
                 Action::Restore,
                 Action::Purge,
                 Action::ReadSharing,
-                Action::Share
+                Action::Share,
+                Action::ReadSnapshots,
+                Action::UseSnapshots,
+                Action::DeleteSnapshot,
             ]
         );
     }

@@ -69,6 +69,18 @@ pub enum AuditAction {
     /// The files of a deleted workspace were given up for good, by its owner or after their time.
     #[serde(rename = "workspace.purge")]
     WorkspacePurge,
+    /// A snapshot of a workspace was asked for: the workspace and the snapshot.
+    #[serde(rename = "snapshot.create")]
+    SnapshotCreate,
+    /// A workspace's files were asked to be as in a snapshot: the workspace and the snapshot.
+    #[serde(rename = "snapshot.restore")]
+    SnapshotRestore,
+    /// A snapshot was downloaded: the workspace and the snapshot.
+    #[serde(rename = "snapshot.download")]
+    SnapshotDownload,
+    /// A snapshot was deleted: the workspace and the snapshot.
+    #[serde(rename = "snapshot.delete")]
+    SnapshotDelete,
     /// Somebody was let into a workspace host.
     #[serde(rename = "workspace.connect")]
     WorkspaceConnect,
@@ -140,6 +152,10 @@ impl AuditAction {
             Self::WorkspaceDelete => "workspace.delete",
             Self::WorkspaceRestore => "workspace.restore",
             Self::WorkspacePurge => "workspace.purge",
+            Self::SnapshotCreate => "snapshot.create",
+            Self::SnapshotRestore => "snapshot.restore",
+            Self::SnapshotDownload => "snapshot.download",
+            Self::SnapshotDelete => "snapshot.delete",
             Self::WorkspaceConnect => "workspace.connect",
             Self::ShareChange => "share.change",
             Self::LinkCreate => "share_link.create",

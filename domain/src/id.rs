@@ -176,6 +176,11 @@ uuid_id!(
     "link"
 );
 uuid_id!(
+    /// One copy of a workspace's files.
+    SnapshotId,
+    "snapshot"
+);
+uuid_id!(
     /// One entry of the audit log.
     AuditId,
     "audit"

@@ -17,6 +17,7 @@ pub mod quota;
 pub mod repository;
 pub mod sharing;
 pub mod sleep;
+pub mod snapshot;
 pub mod user;
 pub mod workspace;
 

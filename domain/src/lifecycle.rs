@@ -77,6 +77,8 @@ pub enum FailureCode {
     NetworkExhausted,
     /// The engine did not apply the isolation that was asked for; the container was removed.
     IsolationMismatch,
+    /// The files of the snapshot it was to begin with could not be put in place.
+    SnapshotUnusable,
     /// The repository could not be cloned.
     CloneFailed,
     /// The editor did not come up.
@@ -97,6 +99,7 @@ impl FailureCode {
             Self::ImageMissing => "image_missing",
             Self::NetworkExhausted => "network_exhausted",
             Self::IsolationMismatch => "isolation_mismatch",
+            Self::SnapshotUnusable => "snapshot_unusable",
             Self::CloneFailed => "clone_failed",
             Self::EditorFailed => "editor_failed",
             Self::StartTimedOut => "start_timed_out",

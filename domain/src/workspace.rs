@@ -10,6 +10,7 @@ use crate::id::{Generation, OrganizationId, UserId, WorkspaceId};
 use crate::lifecycle::Lifecycle;
 use crate::repository::{BranchName, RepositoryUrl};
 use crate::sleep::SleepPolicy;
+use crate::snapshot::SnapshotRef;
 
 /// The name a person gave a workspace. Never part of a host name, a path or a container name.
 ///
@@ -253,6 +254,10 @@ pub struct Workspace {
     /// How it sleeps.
     #[serde(default)]
     pub sleep: SleepPolicy,
+    /// The snapshot that its volumes are to be filled from before it starts, in place of all that is
+    /// in them. `None` once they are: nothing empties a volume otherwise.
+    #[serde(default)]
+    pub filled_from: Option<SnapshotRef>,
     /// What is wanted now.
     pub desired: Desired,
     /// Where it is.

@@ -136,7 +136,21 @@ impl Client {
         path: &str,
         request_id: Option<&str>,
     ) -> Result<Response<Incoming>, CallError> {
-        let exchange = self.send(Method::GET, path, request_id, None::<&()>);
+        self.open(Method::GET, path, request_id, None::<&()>).await
+    }
+
+    /// Calls and hands out the answer's body as a stream.
+    ///
+    /// # Errors
+    /// [`CallError`], of any kind.
+    pub async fn open(
+        &self,
+        method: Method,
+        path: &str,
+        request_id: Option<&str>,
+        body: Option<&(impl Serialize + Sync)>,
+    ) -> Result<Response<Incoming>, CallError> {
+        let exchange = self.send(method, path, request_id, body);
         let response = match tokio::time::timeout(self.timeout, exchange).await {
             Ok(response) => response?,
             Err(elapsed) => return Err(self.unavailable(elapsed)),

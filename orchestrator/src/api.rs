@@ -25,11 +25,14 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::{broadcast, mpsc};
 
+mod snapshots;
+
 use crate::engine::Engine;
 use crate::idle::watch::Watch;
 use crate::intent::{Change, IntentError, Intents};
 use crate::logs::{Journal, Lines};
 use crate::reconcile::describe;
+use crate::snapshot::Keeper;
 
 /// Longest request body, in bytes.
 const BODY_LIMIT: usize = 64 << 10;
@@ -53,6 +56,7 @@ pub(crate) struct Api {
     pub(crate) engine: Arc<dyn Engine>,
     pub(crate) journal: Journal,
     pub(crate) watch: Arc<Watch>,
+    pub(crate) keeper: Keeper,
 }
 
 /// Returns every route of the API.
@@ -72,6 +76,7 @@ pub(crate) fn router(api: Api) -> Router {
         .route("/v1/workspaces/{id}/wakefulness", get(wakefulness))
         .route("/v1/workspaces/{id}/work", get(work))
         .route("/v1/presence", post(presence))
+        .merge(snapshots::routes())
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .with_state(api)
         .nest("/v1/routes", feeds.routes.router())

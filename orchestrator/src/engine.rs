@@ -192,6 +192,8 @@ pub(crate) enum Call {
     UnpauseContainer,
     StopContainer,
     RemoveContainer,
+    Pack,
+    Unpack,
     Logs,
     Events,
 }
@@ -216,6 +218,8 @@ impl Call {
             Self::UnpauseContainer => "unpause_container",
             Self::StopContainer => "stop_container",
             Self::RemoveContainer => "remove_container",
+            Self::Pack => "pack",
+            Self::Unpack => "unpack",
             Self::Logs => "logs",
             Self::Events => "events",
         }

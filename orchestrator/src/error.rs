@@ -25,6 +25,12 @@ pub enum Error {
         "cannot prepare the run directory; check that server.run_dir is writable for this user"
     )]
     RunDirectory(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The directory of snapshots could not be made.
+    #[error(
+        "cannot prepare the directory of snapshots; check that orchestrator.snapshot_dir is writable \
+         for this user"
+    )]
+    Snapshots(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The internal socket could not be bound.
     #[error(transparent)]
     Bind(#[from] BindError),

@@ -21,7 +21,9 @@ use sha2::{Digest, Sha256};
 use tokio::sync::Notify;
 
 use crate::feed::Feeds;
+use crate::snapshot::Shelf;
 
+mod fill;
 mod sleep;
 mod trash;
 
@@ -133,6 +135,8 @@ pub(crate) struct Intents {
     pub(crate) quota: Quota,
     /// What workspaces may reach unless asked otherwise.
     pub(crate) egress: Egress,
+    /// Where snapshots are.
+    pub(crate) shelf: Shelf,
 }
 
 impl Intents {
@@ -149,6 +153,10 @@ impl Intents {
         let owner = parsed("asker.user", UserId::parse(&request.asker.user))?;
         let organization = parsed("organization", OrganizationId::parse(&request.organization))?;
         let spec = self.spec(request)?;
+        let filled_from = match &request.snapshot {
+            None => None,
+            Some(of) => Some(self.snapshot_of(of, owner).await?),
+        };
         self.admit()?;
         let now = self.clock.now();
         let idempotency = match &request.idempotency_key {
@@ -177,6 +185,7 @@ impl Intents {
                 organization,
                 owner,
                 spec: spec.clone(),
+                filled_from,
                 created_at: now,
             };
             let created = self
@@ -339,7 +348,7 @@ fn event(
     }
 }
 
-fn actor(asker: &Asker) -> Result<Actor, IntentError> {
+pub(crate) fn actor(asker: &Asker) -> Result<Actor, IntentError> {
     let user = parsed("asker.user", UserId::parse(&asker.user))?;
     match (&asker.session, &asker.token) {
         (Some(session), None) => {
@@ -363,6 +372,7 @@ fn request_hash(request: &CreateWorkspace) -> [u8; 32] {
         request.branch,
         request.size,
         request.egress,
+        request.snapshot,
     ]);
     Sha256::digest(asked.to_string().as_bytes()).into()
 }

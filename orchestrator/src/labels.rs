@@ -13,6 +13,10 @@ pub(crate) const GENERATION: &str = "kalpana.generation";
 /// From which definition.
 pub(crate) const SPEC_HASH: &str = "kalpana.spec-hash";
 
+/// Which site made a container that carries files. It bears no [`INSTANCE`], so that nobody takes it
+/// for a workspace's own.
+pub(crate) const PORTER: &str = "kalpana.porter";
+
 /// By which list of files the image vouches for what its editor serves. An image has it, and the
 /// engine shows it on the image's containers.
 pub(crate) const ASSETS: &str = "kalpana.assets";

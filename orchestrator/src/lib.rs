@@ -31,6 +31,7 @@ mod plan;
 mod progress;
 mod ready;
 mod reconcile;
+mod snapshot;
 #[cfg(test)]
 mod testing;
 mod trash;
@@ -42,6 +43,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use kalpana_config::{Orchestrator, Site};
+use kalpana_domain::Timestamp;
 use kalpana_domain::clock::Clock;
 use kalpana_domain::lifecycle::Lifecycle;
 use kalpana_domain::quota::Quota;
@@ -57,7 +59,7 @@ pub use keys::NodeKeyError;
 
 use crate::api::Api;
 use crate::container::Host;
-use crate::engine::docker::DockerEngine;
+use crate::engine::docker::{DockerEngine, DockerPorter};
 use crate::feed::Feeds;
 use crate::idle::Timers;
 use crate::idle::signs::Register;
@@ -72,6 +74,9 @@ use crate::progress::Board;
 use crate::ready::Followers;
 use crate::reconcile::work::Work;
 use crate::reconcile::{Limits, Reconciler, State, root_uid};
+use crate::snapshot::filler::FromShelf;
+use crate::snapshot::porter::Porter;
+use crate::snapshot::{Keeper, Shelf};
 use crate::trash::Emptier;
 use crate::uptime::SinceStart;
 
@@ -144,6 +149,11 @@ pub async fn run(dependencies: Dependencies, shutdown: CancellationToken) -> Res
     let own_gid = rustix::process::getegid().as_raw();
     let directories = RunDirectories::create(site.workspaces_run_dir(), peers.run_gid, own_gid)
         .map_err(|error| Error::RunDirectory(Box::new(error)))?;
+    let shelf = config
+        .snapshot_dir
+        .clone()
+        .unwrap_or_else(|| site.orchestrator_dir().join("snapshots"));
+    let shelf = Shelf::open(shelf).map_err(|error| Error::Snapshots(Box::new(error)))?;
     let listener = Listener::bind(&site.orchestrator_socket(), SOCKET_MODE, peers.api)?;
     let rows = store.all_workspaces().await?;
 
@@ -174,6 +184,25 @@ pub async fn run(dependencies: Dependencies, shutdown: CancellationToken) -> Res
         metrics.clone(),
     ));
     let heart = DockerEngine::clone(&engine);
+    let host = Host {
+        instance: config.instance.clone(),
+        image: config.image.clone(),
+        runtime: config.runtime.clone(),
+        stop_timeout: config.stop_timeout.0,
+        groups: directories.groups(),
+        has_ipv6: Path::new("/proc/sys/net/ipv6").exists(),
+    };
+    let porter: Arc<dyn Porter> = Arc::new(DockerPorter {
+        engine: DockerEngine::clone(&engine),
+        host: host.clone(),
+    });
+    let instance = config.instance.clone();
+    let limits = snapshot::keeper::Limits {
+        manual: config.snapshots_per_workspace,
+        every: timer(config.snapshot_every),
+        scheduled: config.snapshots_scheduled,
+        reserve: config.snapshot_reserve_mib.saturating_mul(1 << 20),
+    };
     let journal = Journal::default();
     let (timers, sleep_limits) = (timers(&config), sleep_limits(&config));
     let egress = config
@@ -193,20 +222,17 @@ pub async fn run(dependencies: Dependencies, shutdown: CancellationToken) -> Res
         engine_socket: config.engine_socket.into(),
         store: Arc::clone(&workspaces),
         bridges: Arc::new(followers.clone()),
+        filler: Arc::new(FromShelf {
+            shelf: shelf.clone(),
+            porter: Arc::clone(&porter),
+        }),
         feeds: feeds.clone(),
         board,
         journal: journal.clone(),
         metrics,
         clock: Arc::clone(&clock),
         uptime,
-        host: Host {
-            instance: config.instance,
-            image: config.image,
-            runtime: config.runtime,
-            stop_timeout: config.stop_timeout.0,
-            groups: directories.groups(),
-            has_ipv6: Path::new("/proc/sys/net/ipv6").exists(),
-        },
+        host,
         directories,
         keys,
         site,
@@ -225,12 +251,14 @@ pub async fn run(dependencies: Dependencies, shutdown: CancellationToken) -> Res
         volumes: engine.clone(),
         workspaces: Arc::clone(&workspaces),
         trash: Arc::<dyn kalpana_store::Repository>::clone(&store),
+        shelf: shelf.clone(),
         clock: Arc::clone(&clock),
         uptime: Arc::new(SinceStart::new()),
         metrics: reconciler.metrics.clone(),
         retention: config.trash_retention.0,
         given_up: Arc::clone(&given_up),
     };
+    begin_snapshots(&shelf, &porter, clock.now()).await;
     let work = Work::new(Arc::clone(&reconciler), shutdown.clone());
     let waker = {
         let work = work.clone();
@@ -256,15 +284,29 @@ pub async fn run(dependencies: Dependencies, shutdown: CancellationToken) -> Res
 
     let intents = Intents {
         store: workspaces,
-        trash: store,
+        trash: Arc::<dyn kalpana_store::Repository>::clone(&store),
         feeds,
-        clock,
+        clock: Arc::clone(&clock),
         waker: Arc::new(waker),
         given_up,
         quota: Quota {
             workspaces: config.workspaces_per_user,
         },
         egress,
+        shelf: shelf.clone(),
+    };
+    let keeper = Keeper {
+        shelf: shelf.clone(),
+        porter: Arc::clone(&porter),
+        engine: engine.clone(),
+        intents: intents.clone(),
+        audit: store,
+        journal: journal.clone(),
+        clock,
+        metrics: reconciler.metrics.clone(),
+        instance,
+        limits,
+        state: snapshot::keeper::State::new(shutdown.clone()),
     };
     let watch = Arc::new(Watch {
         insiders: Arc::new(followers.clone()),
@@ -284,6 +326,7 @@ pub async fn run(dependencies: Dependencies, shutdown: CancellationToken) -> Res
         engine,
         journal,
         watch: Arc::clone(&watch),
+        keeper: keeper.clone(),
     });
     tokio::join!(
         kalpana_link::server::serve(listener, api, shutdown.clone()),
@@ -291,6 +334,7 @@ pub async fn run(dependencies: Dependencies, shutdown: CancellationToken) -> Res
         work.listen(),
         emptier.run(shutdown.clone()),
         watch.run(shutdown.clone()),
+        keeper.run(shutdown.clone()),
         heart.beat(|| work.look_soon(), shutdown.clone()),
     );
     let _ = ready.send(false);
@@ -324,6 +368,25 @@ async fn adopt(
             reconciler.feeds.row(row, Some(reconciler.reach(row.id)));
         }
     }
+}
+
+/// Settles what an earlier process left of snapshots that it was taking or putting in place.
+async fn begin_snapshots(shelf: &Shelf, porter: &Arc<dyn Porter>, now: Timestamp) {
+    match shelf.settle(now) {
+        Ok(0) => {}
+        Ok(count) => tracing::warn!(
+            count,
+            "{count} snapshots were being taken when the orchestrator ended, and have failed"
+        ),
+        Err(error) => tracing::error!(%error, "could not look through the snapshots: {error}"),
+    }
+    // Whoever writes to a volume ends those that an earlier process set to it, so this can wait.
+    let porter = Arc::clone(porter);
+    tokio::spawn(async move {
+        if let Err(error) = porter.clear().await {
+            tracing::warn!(%error, "could not remove the containers that carried files: {error}");
+        }
+    });
 }
 
 /// Returns a time; no time at all stands for ever.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use kalpana_domain::lifecycle::Lifecycle;
+use kalpana_domain::snapshot::SnapshotKind;
 use kalpana_protocol::orchestrator::{AwakeKind, PhaseName};
 use prometheus::{
     HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
@@ -33,6 +34,7 @@ pub(crate) struct Metrics {
     volumes: IntGaugeVec,
     volumes_removed: IntCounter,
     idle_decisions: IntCounterVec,
+    snapshots: IntCounterVec,
 }
 
 impl Metrics {
@@ -98,6 +100,13 @@ impl Metrics {
                 ),
                 &["reason"],
             )?,
+            snapshots: IntCounterVec::new(
+                Opts::new(
+                    "kalpana_orchestrator_snapshots_total",
+                    "Snapshots of workspaces that were taken, or could not be, by why they were",
+                ),
+                &["kind", "outcome"],
+            )?,
         };
         registry.register(Box::new(metrics.workspaces.clone()))?;
         registry.register(Box::new(metrics.phases.clone()))?;
@@ -108,6 +117,7 @@ impl Metrics {
         registry.register(Box::new(metrics.volumes.clone()))?;
         registry.register(Box::new(metrics.volumes_removed.clone()))?;
         registry.register(Box::new(metrics.idle_decisions.clone()))?;
+        registry.register(Box::new(metrics.snapshots.clone()))?;
         // Present from the start, so that a dashboard shows 0 and not nothing.
         metrics.workspaces_by_state(&HashMap::new());
         for phase in PhaseName::ALL {
@@ -119,6 +129,13 @@ impl Metrics {
             .chain(["paused", "stopped", "gateway_silent"])
         {
             metrics.idle_decisions.with_label_values(&[reason]);
+        }
+        for kind in SnapshotKind::ALL {
+            for outcome in ["ready", "failed"] {
+                metrics
+                    .snapshots
+                    .with_label_values(&[kind.as_str(), outcome]);
+            }
         }
         for outcome in ["settled", "waiting", "failed"] {
             metrics.passes.with_label_values(&[outcome]);
@@ -177,6 +194,13 @@ impl Metrics {
         }
     }
 
+    /// Counts a snapshot that was taken, or could not be: `ready` or `failed`.
+    pub(crate) fn snapshot(&self, kind: SnapshotKind, outcome: &'static str) {
+        self.snapshots
+            .with_label_values(&[kind.as_str(), outcome])
+            .inc();
+    }
+
     /// Counts a volume that was removed.
     pub(crate) fn volume_removed(&self) {
         self.volumes_removed.inc();
@@ -209,6 +233,7 @@ mod tests {
         kalpana_orchestrator_idle_decisions_total: Looks at who is idle: what each workspace was left awake for, or what was done
         kalpana_orchestrator_orphans_removed_total: Containers and networks of ours that belonged to no workspace
         kalpana_orchestrator_reconcile_passes_total: Comparisons of a workspace with what it should be
+        kalpana_orchestrator_snapshots_total: Snapshots of workspaces that were taken, or could not be, by why they were
         kalpana_orchestrator_start_phase_seconds: How long each phase of a start took
         kalpana_orchestrator_volumes: Volumes of workspaces: in use, of deleted workspaces, or of none that is known
         kalpana_orchestrator_volumes_removed_total: Volumes of deleted workspaces that were removed for good

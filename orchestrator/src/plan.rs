@@ -7,7 +7,7 @@
 use kalpana_domain::Timestamp;
 use kalpana_domain::id::Generation;
 use kalpana_domain::lifecycle::{FailureReason, Lifecycle};
-use kalpana_domain::workspace::{Egress, Workspace};
+use kalpana_domain::workspace::Workspace;
 
 use crate::engine::{ContainerSeen, ContainerState, Death, NetworkSeen};
 use crate::network;
@@ -58,6 +58,8 @@ pub(crate) enum Action {
     },
     /// Make the volumes that are not there. Nothing removes one.
     EnsureVolumes,
+    /// Replace all that is in the volumes by the files of the snapshot that the row names.
+    FillVolumes,
     /// Make the run directory afresh, with the launch file.
     PrepareRunDirectory,
     /// Remove the run directory, and with it the keys.
@@ -153,7 +155,7 @@ fn start(row: &Workspace, observed: &Observed) -> Vec<Action> {
         return stale.into_iter().flat_map(end).collect();
     }
     let Some(container) = current else {
-        return create(row.spec.egress, observed);
+        return create(row, observed);
     };
     let id = container.id.clone();
     let is_verified = observed.verified.as_ref() == Some(&id);
@@ -180,10 +182,10 @@ fn start(row: &Workspace, observed: &Observed) -> Vec<Action> {
     }
 }
 
-fn create(egress: Egress, observed: &Observed) -> Vec<Action> {
+fn create(row: &Workspace, observed: &Observed) -> Vec<Action> {
     let mut actions = vec![Action::CheckImage];
     match &observed.network {
-        Some(seen) if network::is_as_wanted(seen, egress) => {}
+        Some(seen) if network::is_as_wanted(seen, row.spec.egress) => {}
         Some(seen) => {
             return vec![Action::RemoveNetwork {
                 id: seen.id.clone(),
@@ -191,11 +193,13 @@ fn create(egress: Egress, observed: &Observed) -> Vec<Action> {
         }
         None => actions.push(Action::CreateNetwork),
     }
-    actions.extend([
-        Action::EnsureVolumes,
-        Action::PrepareRunDirectory,
-        Action::CreateContainer,
-    ]);
+    actions.push(Action::EnsureVolumes);
+    // Written down before the container is made, so that what is in a volume by then stays.
+    if row.filled_from.is_some() {
+        actions.push(Action::FillVolumes);
+        return actions;
+    }
+    actions.extend([Action::PrepareRunDirectory, Action::CreateContainer]);
     actions
 }
 

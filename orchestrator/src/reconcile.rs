@@ -6,6 +6,7 @@
 
 mod act;
 mod asleep;
+mod fill;
 mod overdue;
 #[cfg(test)]
 mod simulation;
@@ -40,6 +41,7 @@ use crate::network::Subnet;
 use crate::plan::{self, Action, Readiness};
 use crate::progress::Board;
 use crate::ready::Bridges;
+use crate::snapshot::Filler;
 use crate::uptime::Uptime;
 
 /// Looks in one pass. A start takes four; more means that the world does not do as it says.
@@ -64,6 +66,7 @@ pub(crate) struct Reconciler {
     pub(crate) engine_socket: PathBuf,
     pub(crate) store: Arc<dyn Workspaces>,
     pub(crate) bridges: Arc<dyn Bridges>,
+    pub(crate) filler: Arc<dyn Filler>,
     pub(crate) feeds: Feeds,
     pub(crate) board: Board,
     pub(crate) journal: Journal,

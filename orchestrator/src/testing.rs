@@ -26,6 +26,7 @@ pub(crate) fn workspace() -> Workspace {
         owner: UserId::from_bytes([2; 16]),
         spec: spec(),
         sleep: SleepPolicy::default(),
+        filled_from: None,
         desired: Desired::Running,
         lifecycle: Lifecycle::Starting {
             since: Timestamp::UNIX_EPOCH,

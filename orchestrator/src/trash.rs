@@ -26,6 +26,8 @@ use tokio_util::sync::CancellationToken;
 use crate::engine::{EngineError, EngineResult};
 use crate::metrics::Metrics;
 use crate::reconcile::describe;
+use crate::snapshot::Shelf;
+use crate::snapshot::shelf::ShelfError;
 use crate::uptime::Uptime;
 
 /// How often the trash is looked through.
@@ -91,6 +93,7 @@ pub(crate) struct Emptier {
     pub(crate) volumes: Arc<dyn Volumes>,
     pub(crate) workspaces: Arc<dyn Workspaces>,
     pub(crate) trash: Arc<dyn Trash>,
+    pub(crate) shelf: Shelf,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) uptime: Arc<dyn Uptime>,
     pub(crate) metrics: Metrics,
@@ -173,6 +176,9 @@ impl Emptier {
                 .entry(volume.workspace)
                 .or_default()
                 .push(volume.name);
+        }
+        for workspace in self.shelf.workspaces()? {
+            by_workspace.entry(workspace).or_default();
         }
         let living = self.workspaces.all_workspaces().await?;
         let living: BTreeSet<WorkspaceId> = living.into_iter().map(|row| row.id).collect();
@@ -262,9 +268,15 @@ impl Emptier {
         }
     }
 
-    /// Removes the volumes of a workspace that was given up. What is left is tried again at the next
-    /// look.
+    /// Removes the snapshots and the volumes of a workspace that was given up. What is left is tried
+    /// again at the next look.
     async fn remove(&self, id: WorkspaceId, names: &[String]) {
+        if let Err(error) = self.shelf.remove_all(id) {
+            tracing::warn!(
+                workspace.id = %id, %error,
+                "could not remove the snapshots of {id}, trying again: {error}"
+            );
+        }
         for name in names {
             match self.volumes.remove_volume(name).await {
                 Ok(()) => {
@@ -290,6 +302,8 @@ pub(crate) enum LookError {
     Engine(#[from] EngineError),
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error(transparent)]
+    Shelf(#[from] ShelfError),
 }
 
 impl fmt::Debug for Emptier {

@@ -8,6 +8,11 @@
 //! | `GET /v1/workspaces/{id}/logs?follow=` | newline-delimited [`LogLine`] |
 //! | `GET /v1/workspaces/{id}/wakefulness` | [`Wakefulness`] |
 //! | `GET /v1/workspaces/{id}/work` | [`Work`] |
+//! | `GET /v1/workspaces/{id}/snapshots` | [`Snapshots`] |
+//! | `POST /v1/workspaces/{id}/snapshots` [`TakeSnapshot`] | 202 [`Snapshot`] |
+//! | `POST /v1/workspaces/{id}/snapshots/{snapshot}/restore` [`Intent`] | 202 [`Snapshot`], of the files as they are |
+//! | `POST /v1/workspaces/{id}/snapshots/{snapshot}/delete` [`Intent`] | 204 |
+//! | `POST /v1/workspaces/{id}/snapshots/{snapshot}/content` [`Intent`] | its archive: tar, compressed with Zstandard |
 //! | `POST /v1/presence` [`Presence`] | 204 |
 //! | `GET /v1/progress` | feed of [`ProgressLine`] |
 //! | `GET /v1/routes?from=` | feed of [`crate::routes::RouteLine`] |
@@ -54,8 +59,76 @@ pub struct CreateWorkspace {
     pub size: String,
     /// `open` or `none`; the site's default when absent.
     pub egress: Option<String>,
+    /// The snapshot whose files it begins with.
+    #[serde(default)]
+    pub snapshot: Option<SnapshotOf>,
     /// A key under which a repeated request gives the same workspace, for 24 hours.
     pub idempotency_key: Option<String>,
+}
+
+/// A snapshot of a workspace that the asker owns.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnapshotOf {
+    /// The workspace it was taken of.
+    pub workspace: String,
+    /// Which of its snapshots.
+    pub snapshot: String,
+}
+
+/// Asks for a snapshot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TakeSnapshot {
+    /// Who asks.
+    pub asker: Asker,
+    /// What they write about it: up to 200 characters, none needed.
+    #[serde(default)]
+    pub note: String,
+}
+
+/// The snapshots of a workspace.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Snapshots {
+    /// Newest first.
+    pub snapshots: Vec<Snapshot>,
+    /// How many that somebody asked for are kept at most.
+    pub limit: usize,
+}
+
+/// A copy of all files of a workspace, kept outside of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// Its id.
+    pub id: String,
+    /// The workspace it was taken of.
+    pub workspace: String,
+    /// Why it was taken: `manual`, `scheduled` or `before_restore`.
+    pub kind: String,
+    /// What a person wrote about it.
+    pub note: String,
+    /// How far it is.
+    pub state: SnapshotState,
+    /// When it was asked for, RFC 3339.
+    pub created_at: String,
+    /// When it was ready, or failed, RFC 3339.
+    pub finished_at: Option<String>,
+    /// Bytes of its archive; so far, while it is made.
+    pub bytes: u64,
+    /// Files in it, once it is ready.
+    pub files: u64,
+    /// Why it failed, in a sentence for people.
+    pub failure: Option<String>,
+}
+
+/// How far a snapshot is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SnapshotState {
+    /// It is being made.
+    Making,
+    /// It is whole.
+    Ready,
+    /// It could not be made.
+    Failed,
 }
 
 /// Asks for a start, for sleep, a stop or a deletion. A start wakes what sleeps.
@@ -90,7 +163,9 @@ pub struct WorkspaceAnswer {
 pub struct InternalError {
     /// The stable code: `not_found`, `invalid`, `quota_exceeded`, `invalid_transition`,
     /// `idempotency_conflict`, `store_unavailable`, `store_frozen` (while its data is moved),
-    /// `store_moved` (once it was), `overloaded` or `internal`.
+    /// `store_moved` (once it was), `overloaded` or `internal`; of snapshots
+    /// `snapshot_not_found`, `snapshot_in_progress`, `snapshot_in_use`, `snapshot_limit`,
+    /// `workspace_not_stopped` or `disk_full`.
     pub code: String,
     /// The sentence for people.
     pub message: String,

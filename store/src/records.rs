@@ -3,6 +3,7 @@
 use kalpana_domain::Timestamp;
 use kalpana_domain::audit::AuditEvent;
 use kalpana_domain::id::{OrganizationId, SessionId, TokenId, UserId, WorkspaceId};
+use kalpana_domain::snapshot::SnapshotRef;
 use kalpana_domain::user::{EmailAddress, Role, Scope, User};
 use kalpana_domain::workspace::{Spec, Workspace};
 use serde::Serialize;
@@ -135,6 +136,8 @@ pub struct NewWorkspace {
     pub owner: UserId,
     /// What is asked for.
     pub spec: Spec,
+    /// The snapshot whose files it begins with.
+    pub filled_from: Option<SnapshotRef>,
     /// When.
     pub created_at: Timestamp,
 }

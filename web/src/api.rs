@@ -13,6 +13,7 @@ pub(crate) mod setup;
 pub(crate) mod share_links;
 pub(crate) mod sharing;
 pub(crate) mod site;
+pub(crate) mod snapshots;
 pub(crate) mod tokens;
 pub(crate) mod workspaces;
 

@@ -132,6 +132,16 @@ impl ApiError {
         .hint("It may have been deleted, or it belongs to somebody else.")
     }
 
+    /// Answers for a snapshot that does not exist, or is not whole.
+    pub(crate) fn snapshot_not_found() -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "snapshot_not_found",
+            "There is no such snapshot.",
+        )
+        .hint("It may have been deleted, or it could not be taken.")
+    }
+
     /// Answers a request that is not what the call takes.
     pub(crate) fn invalid_request(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "invalid_request", message)

@@ -8,11 +8,13 @@ use kalpana_auth::Authenticated;
 use kalpana_domain::id::WorkspaceId;
 use kalpana_domain::repository::{BranchName, RepositoryUrl};
 use kalpana_domain::sleep::{IdleTime, SleepPolicy};
+use kalpana_domain::snapshot::SnapshotRef;
 use kalpana_domain::user::Credential;
 use kalpana_domain::workspace::{Egress, Size, Workspace, WorkspaceName};
 use kalpana_link::{CallError, Client};
 use kalpana_protocol::orchestrator::{
-    Asker, CreateWorkspace, Intent, InternalError, SleepIntent, Wakefulness, Work, WorkspaceAnswer,
+    Asker, CreateWorkspace, Intent, InternalError, SleepIntent, Snapshot, SnapshotOf, Snapshots,
+    TakeSnapshot, Wakefulness, Work, WorkspaceAnswer,
 };
 
 use crate::error::{ApiError, ApiResult, sentence};
@@ -38,6 +40,8 @@ pub(crate) struct Wish {
     pub(crate) size: Size,
     /// What its programs may reach; the site's default when absent.
     pub(crate) egress: Option<Egress>,
+    /// The snapshot whose files it begins with.
+    pub(crate) snapshot: Option<SnapshotRef>,
     /// Under which a repeated request gives the same workspace.
     pub(crate) idempotency_key: Option<String>,
 }
@@ -101,6 +105,10 @@ impl Orchestrator {
             branch: wish.branch.map(Into::into),
             size: wish.size.as_str().to_owned(),
             egress: wish.egress.map(|egress| egress.as_str().to_owned()),
+            snapshot: wish.snapshot.map(|of| SnapshotOf {
+                workspace: of.workspace.to_string(),
+                snapshot: of.snapshot.to_string(),
+            }),
             idempotency_key: wish.idempotency_key,
         };
         let answer: Result<WorkspaceAnswer, CallError> = self
@@ -184,6 +192,94 @@ impl Orchestrator {
         Ok(answer?)
     }
 
+    /// Asks which snapshots there are of a workspace.
+    pub(crate) async fn snapshots(
+        &self,
+        workspace: WorkspaceId,
+        context: &RequestContext,
+    ) -> ApiResult<Snapshots> {
+        let path = format!("/v1/workspaces/{workspace}/snapshots");
+        let answer: Result<Snapshots, CallError> = self
+            .client
+            .call(Method::GET, &path, Some(&context.id), None::<&()>)
+            .await;
+        Ok(answer?)
+    }
+
+    /// Asks for a snapshot of a workspace.
+    pub(crate) async fn take_snapshot(
+        &self,
+        by: &Authenticated,
+        workspace: WorkspaceId,
+        note: String,
+        context: &RequestContext,
+    ) -> ApiResult<Snapshot> {
+        let path = format!("/v1/workspaces/{workspace}/snapshots");
+        let asked = TakeSnapshot {
+            asker: asker(by, context),
+            note,
+        };
+        let answer: Result<Snapshot, CallError> = self
+            .client
+            .call(Method::POST, &path, Some(&context.id), Some(&asked))
+            .await;
+        Ok(answer?)
+    }
+
+    /// Asks that a workspace's files become those of a snapshot. Returns the snapshot of the files as
+    /// they are, which is taken first.
+    pub(crate) async fn restore_snapshot(
+        &self,
+        by: &Authenticated,
+        of: SnapshotRef,
+        context: &RequestContext,
+    ) -> ApiResult<Snapshot> {
+        let intent = Intent {
+            asker: asker(by, context),
+        };
+        let path = snapshot_path(of, "restore");
+        let answer: Result<Snapshot, CallError> = self
+            .client
+            .call(Method::POST, &path, Some(&context.id), Some(&intent))
+            .await;
+        Ok(answer?)
+    }
+
+    /// Asks that a snapshot be deleted.
+    pub(crate) async fn delete_snapshot(
+        &self,
+        by: &Authenticated,
+        of: SnapshotRef,
+        context: &RequestContext,
+    ) -> ApiResult<()> {
+        let intent = Intent {
+            asker: asker(by, context),
+        };
+        let path = snapshot_path(of, "delete");
+        let answer: Result<(), CallError> = self
+            .client
+            .call(Method::POST, &path, Some(&context.id), Some(&intent))
+            .await;
+        Ok(answer?)
+    }
+
+    /// Opens the archive of a snapshot.
+    pub(crate) async fn snapshot_content(
+        &self,
+        by: &Authenticated,
+        of: SnapshotRef,
+        context: &RequestContext,
+    ) -> ApiResult<Response<Incoming>> {
+        let intent = Intent {
+            asker: asker(by, context),
+        };
+        let path = snapshot_path(of, "content");
+        let opened = self
+            .client
+            .open(Method::POST, &path, Some(&context.id), Some(&intent));
+        Ok(opened.await?)
+    }
+
     /// Opens a workspace's log.
     pub(crate) async fn log(
         &self,
@@ -197,6 +293,13 @@ impl Orchestrator {
             .await
             .map_err(ApiError::from)
     }
+}
+
+fn snapshot_path(of: SnapshotRef, what: &str) -> String {
+    format!(
+        "/v1/workspaces/{}/snapshots/{}/{what}",
+        of.workspace, of.snapshot
+    )
 }
 
 fn asker(by: &Authenticated, context: &RequestContext) -> Asker {
@@ -244,7 +347,7 @@ impl From<CallError> for ApiError {
 fn is_passing(code: &str) -> bool {
     matches!(
         code,
-        "store_unavailable" | "store_frozen" | "store_moved" | "overloaded"
+        "store_unavailable" | "store_frozen" | "store_moved" | "overloaded" | "disk_full"
     )
 }
 
@@ -257,6 +360,20 @@ fn refused(refusal: InternalError) -> ApiError {
             .hint("Delete a workspace you do not need any more."),
         "invalid_transition" => ApiError::new(StatusCode::CONFLICT, "invalid_transition", message)
             .hint("Wait until what is under way is done, then try again."),
+        "snapshot_not_found" => ApiError::snapshot_not_found(),
+        "snapshot_in_progress" => {
+            ApiError::new(StatusCode::CONFLICT, "snapshot_in_progress", message)
+                .hint("Wait until what is under way is done, then try again.")
+        }
+        "snapshot_in_use" => ApiError::new(StatusCode::CONFLICT, "snapshot_in_use", message)
+            .hint("Delete it once that workspace runs."),
+        "snapshot_limit" => ApiError::new(StatusCode::CONFLICT, "snapshot_limit", message)
+            .hint("Delete a snapshot you do not need any more."),
+        "workspace_not_stopped" => {
+            ApiError::new(StatusCode::CONFLICT, "workspace_not_stopped", message)
+        }
+        "disk_full" => ApiError::new(StatusCode::INSUFFICIENT_STORAGE, "disk_full", message)
+            .hint("Delete snapshots you do not need, or ask an administrator of this site."),
         "idempotency_conflict" => ApiError::new(
             StatusCode::CONFLICT,
             "idempotency_conflict",

@@ -39,7 +39,7 @@ use utoipa_axum::routes;
 
 use crate::api::{
     access_requests, admin, certificates, deleted_workspaces, health, logs, password, session,
-    sessions, setup, share_links, sharing, site, tokens, workspaces,
+    sessions, setup, share_links, sharing, site, snapshots, tokens, workspaces,
 };
 use crate::error::{ApiError, Problem, render};
 use crate::request::RequestContext;
@@ -89,6 +89,10 @@ fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(workspaces::work))
         .routes(routes!(workspaces::pause))
         .routes(routes!(workspaces::stop))
+        .routes(routes!(snapshots::list, snapshots::take))
+        .routes(routes!(snapshots::delete))
+        .routes(routes!(snapshots::restore))
+        .routes(routes!(snapshots::content))
         .routes(routes!(deleted_workspaces::list))
         .routes(routes!(deleted_workspaces::restore))
         .routes(routes!(deleted_workspaces::purge))

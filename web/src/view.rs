@@ -7,6 +7,7 @@ pub(crate) mod certificates;
 mod deleted;
 mod sharing;
 mod site;
+mod snapshot;
 mod work;
 mod workspace;
 
@@ -21,6 +22,7 @@ pub(crate) use sharing::{
     ShareLinkView, SharingView,
 };
 pub(crate) use site::{Health, Notice, SiteView, SizeOption};
+pub(crate) use snapshot::{SnapshotView, SnapshotsView};
 pub(crate) use work::WorkView;
 pub(crate) use workspace::{
     EgressName, LogLineView, SizeName, SleepView, WorkspaceRemoved, WorkspaceView, WorkspacesPage,

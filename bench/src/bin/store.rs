@@ -112,6 +112,7 @@ fn new_workspace(owner: &User) -> anyhow::Result<NewWorkspace> {
             size: Size::Small,
             egress: Egress::Open,
         },
+        filled_from: None,
         created_at: SystemClock.now(),
     })
 }

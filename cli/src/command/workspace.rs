@@ -1,9 +1,10 @@
-//! `kalpana workspace`: create, list, show, start, pause, sleep, stop, delete, deleted, restore, purge, logs, url,
-//! share, unshare, link.
+//! `kalpana workspace`: create, list, show, start, pause, sleep, stop, delete, deleted, restore, purge,
+//! snapshot, logs, url, share, unshare, link.
 
 mod activity;
 mod sharing;
 mod sleep;
+mod snapshot;
 mod trash;
 mod view;
 mod work;
@@ -50,6 +51,9 @@ pub(crate) enum Command {
     Restore(trash::Restore),
     /// Remove the files of a deleted workspace at once, for good
     Purge(trash::Purge),
+    /// Take, list, restore, download and delete snapshots of a workspace's files
+    #[command(subcommand)]
+    Snapshot(snapshot::Snapshot),
     /// Print a workspace's log
     Logs(Logs),
     /// Print the address of a workspace's editor, or of one of its ports
@@ -78,6 +82,9 @@ pub(crate) struct Create {
     /// What its programs may reach [default: the site's]
     #[arg(long, value_parser = ["open", "none"])]
     egress: Option<String>,
+    /// Begin with the files of a snapshot, given as WORKSPACE/SNAPSHOT, the ids of both
+    #[arg(long, value_name = "WORKSPACE/SNAPSHOT", value_parser = snapshot_of)]
+    snapshot: Option<(String, String)>,
     /// Return at once instead of waiting until it runs
     #[arg(long)]
     no_wait: bool,
@@ -153,6 +160,7 @@ impl Command {
             Self::Deleted(deleted) => deleted.run().await,
             Self::Restore(restore) => restore.run().await,
             Self::Purge(purge) => purge.run().await,
+            Self::Snapshot(snapshot) => snapshot.run().await,
             Self::Logs(logs) => logs.run().await,
             Self::Url(address) => address.run().await,
             Self::Share(share) => share.run().await,
@@ -213,6 +221,14 @@ async fn list(api: &Api) -> anyhow::Result<Vec<Workspace>> {
     }
 }
 
+/// Reads the ids of a workspace and one of its snapshots.
+fn snapshot_of(text: &str) -> Result<(String, String), &'static str> {
+    let (workspace, snapshot) = text
+        .split_once('/')
+        .ok_or("expected WORKSPACE/SNAPSHOT, the ids of both")?;
+    Ok((workspace.to_owned(), snapshot.to_owned()))
+}
+
 impl List {
     async fn run(self) -> anyhow::Result<()> {
         let all = list(&Api::signed_in(self.remote.url.as_deref())?).await?;
@@ -240,6 +256,9 @@ impl Create {
             if let Some(value) = value {
                 body[field] = value.as_str().into();
             }
+        }
+        if let Some((workspace, snapshot)) = &self.snapshot {
+            body["snapshot"] = json!({ "workspace_id": workspace, "snapshot_id": snapshot });
         }
         let workspace: Workspace = api
             .call(Method::POST, "/api/workspaces", Some(&body))

@@ -1,5 +1,7 @@
 //! `[orchestrator]`: containers.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 use crate::units::Span;
@@ -40,6 +42,18 @@ pub struct Orchestrator {
     /// How long programs may keep a workspace awake that nobody comes to look at. `0s`: for ever.
     /// Default: 12h.
     pub unattended_limit: Span,
+    /// Where snapshots of workspaces are kept, best on another disk than the workspaces: the
+    /// orchestrator's user must own it. Default: `orchestrator/snapshots` in the data directory.
+    pub snapshot_dir: Option<PathBuf>,
+    /// How often a snapshot of a workspace that was in use is taken by itself. `0s`: never. Default:
+    /// 24h.
+    pub snapshot_every: Span,
+    /// How many of those are kept for a workspace. Default: 3.
+    pub snapshots_scheduled: usize,
+    /// How many snapshots that its owner asked for a workspace may have. Default: 10.
+    pub snapshots_per_workspace: usize,
+    /// What snapshots leave free on their disk, in MiB. Default: 2048.
+    pub snapshot_reserve_mib: u64,
     /// How long a start may take without a sign of progress. Default: 120s.
     pub start_timeout: Span,
     /// How long a first clone may take in all. Default: 30m.
@@ -70,6 +84,11 @@ impl Default for Orchestrator {
             pause_after_limit: Span::seconds(0),
             stop_after_limit: Span::seconds(0),
             unattended_limit: Span::seconds(12 * 3600),
+            snapshot_dir: None,
+            snapshot_every: Span::seconds(24 * 3600),
+            snapshots_scheduled: 3,
+            snapshots_per_workspace: 10,
+            snapshot_reserve_mib: 2048,
             start_timeout: Span::seconds(120),
             clone_timeout: Span::seconds(30 * 60),
             stop_timeout: Span::seconds(20),
@@ -114,6 +133,24 @@ impl Orchestrator {
             (1..=64).contains(&self.concurrent_starts),
             "concurrent_starts",
             "must be from 1 to 64",
+        );
+        problems.require(
+            self.snapshot_dir
+                .as_ref()
+                .is_none_or(|path| path.is_absolute()),
+            "snapshot_dir",
+            "must be an absolute path",
+        );
+        for (field, count) in [
+            ("snapshots_scheduled", self.snapshots_scheduled),
+            ("snapshots_per_workspace", self.snapshots_per_workspace),
+        ] {
+            problems.require(count <= 1000, field, "must be at most 1000");
+        }
+        problems.require(
+            self.snapshot_every.0.is_zero() || self.snapshot_every.0.as_secs() >= 60,
+            "snapshot_every",
+            "must be 0s (never) or at least 60s",
         );
         for (field, span) in [
             ("pause_after", self.pause_after),

@@ -1,12 +1,16 @@
 //! The internal API over HTTP, with a store that is real and an engine that is not.
 
 use axum::http::Request;
+use kalpana_domain::Timestamp;
+use kalpana_domain::clock::ManualClock;
 use tower::ServiceExt as _;
 
 use super::*;
 use crate::engine::fake::{Calm, FakeEngine, Sky};
 use crate::idle::watch::tests::watch;
 use crate::intent::tests::{Fixture, fixture};
+use crate::snapshot::fake::FakePorter;
+use crate::snapshot::tests::keeper;
 
 struct World {
     router: Router,
@@ -19,7 +23,9 @@ async fn world() -> World {
     let fixture = fixture().await;
     let engine = FakeEngine::new(Sky::new(Calm));
     let journal = Journal::default();
+    let clock = Arc::new(ManualClock::new(Timestamp::UNIX_EPOCH));
     let api = Api {
+        keeper: keeper(&fixture, &FakePorter::default(), clock),
         intents: fixture.intents.clone(),
         engine: Arc::new(engine.clone()),
         journal: journal.clone(),

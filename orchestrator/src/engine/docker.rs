@@ -1,7 +1,10 @@
 //! The Docker engine, over its Unix socket.
 
 mod heartbeat;
+mod porter;
 mod volumes;
+
+pub(crate) use porter::DockerPorter;
 
 use std::collections::HashMap;
 use std::future::Future;

@@ -55,6 +55,7 @@ pub(crate) async fn fixture() -> Fixture {
     let organization = store.default_organization().await.unwrap();
     let directories = RunDirectories::create(directory.path().join("w"), 0, 0).unwrap();
     let feeds = Feeds::new(Arc::new(NodeKey::from_bytes([1; 32])), directories);
+    let snapshots = directory.path().join("snapshots");
     let woken = Arc::new(Mutex::new(Vec::new()));
     let waker = Arc::clone(&woken);
     let workspaces: Arc<dyn Workspaces> = Arc::<dyn kalpana_store::Repository>::clone(&store);
@@ -72,6 +73,7 @@ pub(crate) async fn fixture() -> Fixture {
             }),
             quota: Quota { workspaces: 3 },
             egress: Egress::None,
+            shelf: Shelf::open(snapshots).unwrap(),
         },
         store,
         request: CreateWorkspace {
@@ -87,6 +89,7 @@ pub(crate) async fn fixture() -> Fixture {
             branch: Some("main".into()),
             size: "small".into(),
             egress: None,
+            snapshot: None,
             idempotency_key: None,
         },
         woken,

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use kalpana_domain::id::SnapshotId;
 use kalpana_domain::lifecycle::FailureCode;
+use kalpana_domain::snapshot::SnapshotRef;
 
 use super::*;
 use crate::network::Subnet;
@@ -131,6 +133,10 @@ fn apply(row: &mut Workspace, observed: &mut Observed, actions: &[Action]) {
     for action in actions {
         match action {
             Action::CheckImage | Action::EnsureVolumes => {}
+            Action::FillVolumes => {
+                assert!(observed.containers.is_empty(), "nobody writes meanwhile");
+                row.filled_from = None;
+            }
             Action::CreateNetwork => observed.network = Some(network(false)),
             Action::RemoveNetwork { .. } => observed.network = None,
             Action::PrepareRunDirectory => observed.has_run_directory = true,
@@ -388,4 +394,27 @@ fn orphans_go_only_after_their_grace_and_the_network_after_the_container() {
         ]
     );
     assert_eq!(plan(None, &nothing()), vec![]);
+}
+
+#[test]
+fn one_that_begins_with_a_snapshot_is_filled_before_its_container_is_made() {
+    let mut row = row(Lifecycle::Starting {
+        since: Timestamp::UNIX_EPOCH,
+    });
+    row.filled_from = Some(SnapshotRef {
+        workspace: row.id,
+        snapshot: SnapshotId::from_bytes([1; 16]),
+    });
+    let mut observed = nothing();
+    let actions = plan(Some(&row), &observed);
+    assert_eq!(actions.last(), Some(&Action::FillVolumes));
+    assert!(!actions.contains(&Action::CreateContainer));
+    // A container of an earlier start goes first: it has the volumes open.
+    observed.containers = vec![container("stale", 1, WANTED, ContainerState::Running)];
+    let actions = plan(Some(&row), &observed);
+    assert!(!actions.contains(&Action::FillVolumes), "{actions:?}");
+    observed.containers.clear();
+    row.filled_from = None;
+    let actions = plan(Some(&row), &observed);
+    assert_eq!(actions.last(), Some(&Action::CreateContainer));
 }

@@ -30,6 +30,7 @@ impl Reconciler {
             Action::CreateNetwork => self.create_network(row).await,
             Action::RemoveNetwork { id } => Ok(self.engine.remove_network(&id).await?),
             Action::EnsureVolumes => self.ensure_volumes(row).await,
+            Action::FillVolumes => self.fill_volumes(row).await,
             Action::PrepareRunDirectory => {
                 let settings = launch::settings(&self.site, &self.keys, row);
                 Ok(self.directories.prepare(&settings)?)
@@ -326,7 +327,7 @@ impl Reconciler {
         Ok(())
     }
 
-    fn note(&self, row: &Workspace, phase: PhaseName, status: PhaseStatus) {
+    pub(super) fn note(&self, row: &Workspace, phase: PhaseName, status: PhaseStatus) {
         self.board.note(row.id, row.generation, phase, status, None);
     }
 }

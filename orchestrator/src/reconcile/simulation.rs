@@ -2,6 +2,7 @@
 //! replies, and the process dies between any two effects. Whatever happens, once the weather
 //! clears everything converges, and at no moment was a promise broken.
 
+mod filler;
 mod freezer;
 mod store;
 
@@ -9,9 +10,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use kalpana_domain::clock::ManualClock;
-use kalpana_domain::id::{Generation, OrganizationId, UserId};
+use kalpana_domain::id::{Generation, OrganizationId, SnapshotId, UserId};
 use kalpana_domain::lifecycle::FailureCode;
 use kalpana_domain::quota::Quota;
+use kalpana_domain::snapshot::SnapshotRef;
 use kalpana_domain::workspace::Desired;
 use kalpana_protocol::orchestrator::{Asker, CreateWorkspace};
 use kalpana_protocol::routes::Target;
@@ -22,8 +24,10 @@ use super::*;
 use crate::engine::Death;
 use crate::engine::fake::{Calm, FakeEngine, Fate, Sky, Weather};
 use crate::intent::{Change, IntentError, Intents};
+use crate::snapshot::Shelf;
 use crate::trash::{Emptier, Looked};
 use crate::uptime::ManualUptime;
+use filler::FakeFiller;
 use store::FakeStore;
 
 /// A workspace that a visit wakes.
@@ -288,7 +292,36 @@ impl Life {
             given_up: Arc::default(),
             quota: Quota { workspaces: 4 },
             egress: kalpana_domain::workspace::Egress::Open,
+            shelf: self.shelf(),
         }
+    }
+
+    /// Returns where snapshots are, of which this site has none on disk.
+    fn shelf(&self) -> Shelf {
+        Shelf::open(self.directory.path().join("snapshots")).unwrap()
+    }
+
+    /// Asks that a workspace that does not run begin anew with the files of a snapshot.
+    async fn ask_for_a_restore(&mut self) {
+        let state = match self.rng.random_bool(0.5) {
+            true => "stopped",
+            false => "failed",
+        };
+        let Some(ids) = self.those_in(Some(state)) else {
+            return;
+        };
+        let id = ids[self.rng.random_range(0..ids.len())];
+        let row = self.store.rows.lock().unwrap()[&id].clone();
+        let from = SnapshotRef {
+            workspace: id,
+            snapshot: SnapshotId::from_bytes(self.rng.random()),
+        };
+        match self.intents().fill(&row, from, &asker(), None).await {
+            Ok(_) => self.intents_taken += 1,
+            Err(IntentError::Quota(_) | IntentError::Store(_)) => {}
+            Err(other) => panic!("an unexpected refusal: {other:?}"),
+        }
+        self.restart_if_dead();
     }
 
     /// Looks through the trash.
@@ -297,6 +330,7 @@ impl Life {
             volumes: Arc::new(self.engine.clone()),
             workspaces: Arc::new(self.store.clone()),
             trash: Arc::new(self.store.clone()),
+            shelf: self.shelf(),
             clock: self.clock.clone(),
             uptime: self.uptime.clone(),
             metrics: self.reconciler.metrics.clone(),
@@ -433,6 +467,11 @@ impl Life {
                 Lifecycle::Running { .. } | Lifecycle::Paused { .. }
             );
             assert!(!is_running || answered, "seed {seed}: I3 {row:?}");
+            // I5: whatever runs has its files.
+            assert!(
+                !is_running || row.filled_from.is_none(),
+                "seed {seed}: I5 {row:?}"
+            );
             // I4, as far as routes of this generation go
             let route = self.reconciler.feeds.published(row.id);
             if let Some(route) =
@@ -539,6 +578,10 @@ fn process(
         engine_socket: "/fake.sock".into(),
         store: Arc::new(store.clone()),
         bridges: bridges.clone(),
+        filler: Arc::new(FakeFiller {
+            engine: engine.clone(),
+            store: store.clone(),
+        }),
         feeds,
         board,
         journal: Journal::default(),
@@ -574,6 +617,7 @@ fn request() -> CreateWorkspace {
         branch: None,
         size: "small".into(),
         egress: None,
+        snapshot: None,
         idempotency_key: None,
     }
 }
@@ -597,6 +641,9 @@ async fn live(seed: u64, directory: Arc<tempfile::TempDir>) -> (usize, u64, u64)
         }
         if life.rng.random_bool(0.2) {
             life.ask_of_trash().await;
+        }
+        if life.rng.random_bool(0.08) {
+            life.ask_for_a_restore().await;
         }
         if life.rng.random_bool(0.2) {
             life.look_through_trash().await;

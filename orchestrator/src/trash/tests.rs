@@ -33,6 +33,7 @@ impl World {
             volumes: Arc::new(engine.clone()),
             workspaces: Arc::<dyn kalpana_store::Repository>::clone(&fixture.store),
             trash: Arc::<dyn kalpana_store::Repository>::clone(&fixture.store),
+            shelf: fixture.intents.shelf.clone(),
             clock: clock.clone(),
             uptime: uptime.clone(),
             metrics: Metrics::register(&prometheus::Registry::new()).unwrap(),

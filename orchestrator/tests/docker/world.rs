@@ -213,6 +213,7 @@ impl World {
             branch: None,
             size: "small".into(),
             egress: None,
+            snapshot: None,
             idempotency_key: None,
         };
         let answer: WorkspaceAnswer = self

@@ -18,7 +18,7 @@ pub(super) const SETUP: &str = "setup";
 pub(super) const APPLICATION: &str = "kalpana";
 
 /// The schema that this executable knows.
-pub(super) const VERSION: i32 = 5;
+pub(super) const VERSION: i32 = 6;
 
 /// What the schema document says.
 pub(super) struct Schema {

@@ -139,6 +139,7 @@ async fn insert(attempt: &mut Attempt<'_>, new: &NewWorkspace) -> Result<Workspa
             owner: new.owner,
             spec: new.spec.clone(),
             sleep: SleepPolicy::default(),
+            filled_from: new.filled_from,
             desired: Desired::Running,
             lifecycle: Lifecycle::Starting {
                 since: since.unwrap_or(new.created_at),
@@ -234,6 +235,7 @@ pub(super) fn written_fields(workspace: &Workspace) -> StoreResult<Document> {
     let mut whole = document::write(&WorkspaceDocument::try_from(&record)?)?;
     Ok([
         "sleep",
+        "filledFrom",
         "desired",
         "lifecycle",
         "status",

@@ -37,6 +37,7 @@ const MIGRATION_LIST: &[M<'_>] = &[
     )),
     M::up(include_str!("../../migrations/sqlite/0005_trash.sql")),
     M::up(include_str!("../../migrations/sqlite/0006_sleep.sql")),
+    M::up(include_str!("../../migrations/sqlite/0007_filled_from.sql")),
 ];
 const MIGRATIONS: Migrations<'_> = Migrations::from_slice(MIGRATION_LIST);
 

@@ -8,7 +8,7 @@ use kalpana_domain::workspace::Workspace;
 use rusqlite::{Connection, Row};
 
 use super::row::{all, change, exists, one, timestamp, to_column, to_json};
-use super::workspaces::{by_id, held_by, read};
+use super::workspaces::{by_id, filled_from, held_by, read};
 use super::{SqliteStore, audit};
 use crate::error::{StoreError, StoreResult};
 use crate::page::{Page, PageRequest, Position};
@@ -88,7 +88,7 @@ impl Trash for SqliteStore {
                 transaction,
                 "UPDATE workspaces
                  SET desired = ?3, lifecycle = ?4, generation = ?5, updated_at = ?6, sleep = ?7,
-                     deleted_at = NULL, version = version + 1
+                     filled_from = ?8, deleted_at = NULL, version = version + 1
                  WHERE id = ?1 AND version = ?2 AND purged_at IS NULL",
                 (
                     id,
@@ -98,6 +98,7 @@ impl Trash for SqliteStore {
                     to_column(workspace.generation.0, "generation")?,
                     workspace.updated_at.as_millisecond(),
                     to_json(&workspace.sleep, "sleep")?,
+                    filled_from(workspace.filled_from)?,
                 ),
             )?;
             if changed == 0 {

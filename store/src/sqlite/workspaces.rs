@@ -6,6 +6,7 @@ use kalpana_domain::audit::AuditEvent;
 use kalpana_domain::id::{Generation, OrganizationId, UserId, WorkspaceId};
 use kalpana_domain::lifecycle::Lifecycle;
 use kalpana_domain::quota::Quota;
+use kalpana_domain::snapshot::SnapshotRef;
 use kalpana_domain::workspace::{Desired, Spec, Workspace};
 use rusqlite::{Connection, Row};
 
@@ -33,6 +34,7 @@ pub(super) fn read(row: &Row<'_>) -> StoreResult<Workspace> {
             egress: parsed(row, "egress")?,
         },
         sleep: optional_json(row, "sleep")?.unwrap_or_default(),
+        filled_from: optional_json(row, "filled_from")?,
         desired: match optional_timestamp(row, "purged_at")? {
             Some(_) => Desired::Purged,
             None => parsed(row, "desired")?,
@@ -149,8 +151,8 @@ fn insert(connection: &Connection, new: &NewWorkspace) -> StoreResult<()> {
         connection,
         "INSERT INTO workspaces (id, organization_id, owner_id, name, repository, branch, size,
                                  egress, desired, lifecycle, generation, version, created_at,
-                                 updated_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 1, 1, ?11, ?11)",
+                                 updated_at, filled_from)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 1, 1, ?11, ?11, ?12)",
         (
             id,
             organization,
@@ -166,6 +168,7 @@ fn insert(connection: &Connection, new: &NewWorkspace) -> StoreResult<()> {
             Desired::Running.as_str(),
             to_json(&lifecycle, "lifecycle")?,
             created_at,
+            filled_from(new.filled_from)?,
         ),
     )?;
     Ok(())
@@ -183,13 +186,15 @@ pub(super) fn replace(connection: &Connection, record: &WorkspaceRecord) -> Stor
         connection,
         "INSERT INTO workspaces (id, organization_id, owner_id, name, repository, branch, size,
                                  egress, desired, lifecycle, generation, version, created_at,
-                                 updated_at, deleted_at, purged_at, sleep)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)
+                                 updated_at, deleted_at, purged_at, sleep, filled_from)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17,
+                 ?18)
          ON CONFLICT (id) DO UPDATE
          SET desired = excluded.desired, lifecycle = excluded.lifecycle,
              generation = excluded.generation, version = excluded.version,
              updated_at = excluded.updated_at, deleted_at = excluded.deleted_at,
-             purged_at = excluded.purged_at, sleep = excluded.sleep",
+             purged_at = excluded.purged_at, sleep = excluded.sleep,
+             filled_from = excluded.filled_from",
         rusqlite::params![
             workspace.id.as_str(),
             workspace.organization.to_string(),
@@ -210,8 +215,16 @@ pub(super) fn replace(connection: &Connection, record: &WorkspaceRecord) -> Stor
             record.deleted_at.map(Timestamp::as_millisecond),
             purged_at.map(Timestamp::as_millisecond),
             to_json(&workspace.sleep, "sleep")?,
+            filled_from(workspace.filled_from)?,
         ],
     )
+}
+
+/// Returns a snapshot as its column holds it: NULL for none.
+pub(super) fn filled_from(snapshot: Option<SnapshotRef>) -> StoreResult<Option<String>> {
+    snapshot
+        .map(|snapshot| to_json(&snapshot, "filled_from"))
+        .transpose()
 }
 
 /// Cuts a time to what a column holds, so that a state in JSON agrees with its row.
@@ -226,7 +239,7 @@ fn write_row(connection: &Connection, workspace: &Workspace) -> StoreResult<Work
         connection,
         "UPDATE workspaces
          SET desired = ?3, lifecycle = ?4, generation = ?5, updated_at = ?6, sleep = ?7,
-             version = version + 1
+             filled_from = ?8, version = version + 1
          WHERE id = ?1 AND version = ?2 AND deleted_at IS NULL",
         (
             id,
@@ -236,6 +249,7 @@ fn write_row(connection: &Connection, workspace: &Workspace) -> StoreResult<Work
             to_column(workspace.generation.0, "generation")?,
             workspace.updated_at.as_millisecond(),
             to_json(&workspace.sleep, "sleep")?,
+            filled_from(workspace.filled_from)?,
         ),
     )?;
     if changed == 0 {

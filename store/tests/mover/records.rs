@@ -3,13 +3,15 @@
 use kalpana_domain::Timestamp;
 use kalpana_domain::audit::{Actor, AuditAction, AuditEvent};
 use kalpana_domain::id::{
-    AuditId, Generation, LinkId, OrganizationId, SessionId, TokenId, UserId, WorkspaceId,
+    AuditId, Generation, LinkId, OrganizationId, SessionId, SnapshotId, TokenId, UserId,
+    WorkspaceId,
 };
 use kalpana_domain::lifecycle::{FailureCode, FailureReason, Lifecycle};
 use kalpana_domain::organization::Organization;
 use kalpana_domain::repository::{BranchName, RepositoryUrl};
 use kalpana_domain::sharing::{AccessRequest, LinkPath, PortShare, Rule, ShareLink, SharingLevel};
 use kalpana_domain::sleep::{IdleTime, SleepPolicy};
+use kalpana_domain::snapshot::SnapshotRef;
 use kalpana_domain::user::{EmailAddress, Role, Scope};
 use kalpana_domain::workspace::{Desired, Egress, Size, Spec, Workspace, WorkspaceName};
 use kalpana_store::records::{NewUser, SealedCopy, Session, Token};
@@ -124,6 +126,10 @@ fn workspace(user: &UserRecord, number: usize) -> WorkspaceRecord {
                 stop_after: None,
                 stays_asleep: is_bare,
             },
+            filled_from: is_bare.then(|| SnapshotRef {
+                workspace: WorkspaceId::from_random(rand::random()),
+                snapshot: SnapshotId::generate(),
+            }),
             desired,
             lifecycle,
             generation: Generation(number as u64),

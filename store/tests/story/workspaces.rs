@@ -36,6 +36,7 @@ pub(crate) async fn a_workspace_is_remembered_as_it_was_asked_for(world: &World)
         owner: ada.id,
         spec: new.spec.clone(),
         sleep: Default::default(),
+        filled_from: None,
         desired: Desired::Running,
         lifecycle: Lifecycle::Starting { since: at(0) },
         generation: Generation(1),
@@ -223,6 +224,7 @@ pub(crate) async fn only_who_saw_the_latest_version_writes(world: &World) {
     let reason = FailureReason::new(FailureCode::CloneFailed, "it's \"gone\"");
     let next = Workspace {
         sleep: Default::default(),
+        filled_from: None,
         desired: Desired::Stopped,
         lifecycle: Lifecycle::Failed { at: at(7), reason },
         generation: Generation(2),

@@ -173,6 +173,7 @@ pub(crate) fn new_workspace(owner: &User) -> NewWorkspace {
             size: Size::Small,
             egress: Egress::Open,
         },
+        filled_from: None,
         created_at: at(0),
     }
 }

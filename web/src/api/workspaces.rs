@@ -2,8 +2,10 @@
 
 use axum::extract::State;
 use http::{HeaderMap, StatusCode};
+use kalpana_domain::id::{SnapshotId, WorkspaceId};
 use kalpana_domain::repository::{BranchName, RepositoryUrl};
 use kalpana_domain::sleep::{IdleTime, SleepPolicy};
+use kalpana_domain::snapshot::SnapshotRef;
 use kalpana_domain::user::Scope;
 use kalpana_domain::workspace::{Egress, Size, Workspace, WorkspaceName};
 use serde::Deserialize;
@@ -46,6 +48,32 @@ pub(crate) struct WorkspaceRequest {
     /// What its programs may reach; the site's default when absent.
     #[schema(value_type = Option<EgressName>)]
     egress: Option<String>,
+    /// The snapshot whose files it begins with: one of a workspace of the same person. A repository is
+    /// cloned only where the snapshot has none.
+    snapshot: Option<SnapshotWish>,
+}
+
+/// A snapshot that a workspace is to begin with.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct SnapshotWish {
+    /// The workspace it was taken of.
+    workspace_id: String,
+    /// Which of its snapshots.
+    snapshot_id: String,
+}
+
+impl SnapshotWish {
+    fn parse(&self) -> ApiResult<SnapshotRef> {
+        let parsed = WorkspaceId::parse(&self.workspace_id)
+            .ok()
+            .zip(SnapshotId::parse(&self.snapshot_id).ok());
+        let (workspace, snapshot) = parsed.ok_or_else(ApiError::snapshot_not_found)?;
+        Ok(SnapshotRef {
+            workspace,
+            snapshot,
+        })
+    }
 }
 
 impl WorkspaceRequest {
@@ -81,7 +109,13 @@ impl WorkspaceRequest {
             .map(str::parse)
             .transpose()
             .map_err(|e| invalid("invalid_egress", &e))?;
+        let snapshot = self
+            .snapshot
+            .as_ref()
+            .map(SnapshotWish::parse)
+            .transpose()?;
         Ok(Wish {
+            snapshot,
             name,
             repository,
             branch,

@@ -86,6 +86,25 @@ purpose!(
     Scope::WorkspaceWrite
 );
 
+purpose!(
+    /// See which snapshots there are.
+    ReadSnapshots,
+    Action::ReadSnapshots,
+    Scope::WorkspaceRead
+);
+purpose!(
+    /// Take snapshots and use them.
+    UseSnapshots,
+    Action::UseSnapshots,
+    Scope::WorkspaceWrite
+);
+purpose!(
+    /// Delete a snapshot.
+    DeleteSnapshot,
+    Action::DeleteSnapshot,
+    Scope::WorkspaceDelete
+);
+
 /// The workspace of the path, which whoever asks may do `P` to.
 ///
 /// Answers 404 alike for what does not exist and for what is somebody else's. Who may see it but

@@ -246,6 +246,9 @@ fn hint(code: FailureCode) -> &'static str {
         FailureCode::IsolationMismatch => {
             "Nothing ran. An administrator should look at the container engine's version and log."
         }
+        FailureCode::SnapshotUnusable => {
+            "What the files were before is in a snapshot of its own, taken before the restore."
+        }
         FailureCode::CloneFailed => {
             "Check the repository's address and branch, and that this server may read it."
         }

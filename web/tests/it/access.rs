@@ -199,6 +199,36 @@ fn rows() -> Vec<Row> {
             [NOBODY, ABSENT, ASKED, FORBIDDEN, ASKED, SCOPE],
         ),
         row(
+            "GET",
+            "/api/workspaces/{id}/snapshots",
+            None,
+            [NOBODY, ABSENT, OK, FORBIDDEN, OK, SCOPE],
+        ),
+        row(
+            "POST",
+            "/api/workspaces/{id}/snapshots",
+            Some(json!({"note": "x"})),
+            [NOBODY, ABSENT, ASKED, FORBIDDEN, ASKED, SCOPE],
+        ),
+        row(
+            "POST",
+            "/api/workspaces/{id}/snapshots/{snapshot}/restore",
+            None,
+            [NOBODY, ABSENT, ASKED, FORBIDDEN, ASKED, SCOPE],
+        ),
+        row(
+            "GET",
+            "/api/workspaces/{id}/snapshots/{snapshot}/content",
+            None,
+            [NOBODY, ABSENT, OK, FORBIDDEN, OK, SCOPE],
+        ),
+        row(
+            "DELETE",
+            "/api/workspaces/{id}/snapshots/{snapshot}",
+            None,
+            [NOBODY, ABSENT, DONE, FORBIDDEN, DONE, SCOPE],
+        ),
+        row(
             "POST",
             "/api/workspaces/{id}/pause",
             None,
@@ -312,6 +342,7 @@ fn filled(path: &str, id: &str) -> String {
         .replace("{port}", "3000")
         .replace("{link}", SOME_ID)
         .replace("{user}", SOME_ID)
+        .replace("{snapshot}", SOME_ID)
 }
 
 #[tokio::test]
@@ -329,6 +360,7 @@ async fn every_call_lets_in_those_it_is_for_and_nobody_else() {
     let every_scope = site.token_of(&ada, &all).await;
     for row in rows() {
         let needed = match (row.method, row.path) {
+            (_, path) if path.ends_with("/content") => "workspace:write",
             (_, path) if path.contains("/ports/") || path.contains("/people") => "workspace:write",
             ("GET", _) => "workspace:read",
             ("DELETE", _) => "workspace:delete",
@@ -484,8 +516,8 @@ async fn an_id_of_somebody_else_is_like_one_that_does_not_exist_on_every_call_th
         }
     }
     assert_eq!(
-        tried, 38,
-        "eighteen calls on workspaces by two callers, one each on tokens and sessions"
+        tried, 48,
+        "twenty-three calls on workspaces by two callers, one each on tokens and sessions"
     );
     assert_eq!(
         site.orchestrator().calls().len(),

@@ -58,6 +58,7 @@ impl Workspaces for FakeStore {
                 owner: new.owner,
                 spec: new.spec,
                 sleep: SleepPolicy::default(),
+                filled_from: new.filled_from,
                 desired: Desired::Running,
                 lifecycle: Lifecycle::Starting {
                     since: new.created_at,

@@ -37,6 +37,9 @@ pub(crate) struct WorkspaceDocument {
     /// How it sleeps; absent in what was written before workspaces slept.
     #[serde(default)]
     sleep: Option<Bson>,
+    /// The snapshot that its volumes are to be filled from before it starts.
+    #[serde(default)]
+    filled_from: Option<Bson>,
     desired: String,
     lifecycle: Bson,
     generation: i64,
@@ -70,6 +73,11 @@ impl TryFrom<&WorkspaceRecord> for WorkspaceDocument {
             egress: spec.egress,
             status: status(&workspace.lifecycle),
             sleep: Some(write_value(&workspace.sleep)?),
+            filled_from: workspace
+                .filled_from
+                .as_ref()
+                .map(write_value)
+                .transpose()?,
             desired: desired.as_str().to_owned(),
             lifecycle: write_value(&workspace.lifecycle)?,
             generation: number(workspace.generation.0, "generation")?,
@@ -108,6 +116,10 @@ impl TryFrom<WorkspaceDocument> for WorkspaceRecord {
             sleep: match document.sleep {
                 None | Some(Bson::Null) => SleepPolicy::default(),
                 Some(sleep) => read_value(sleep, "sleep")?,
+            },
+            filled_from: match document.filled_from {
+                None | Some(Bson::Null) => None,
+                Some(snapshot) => Some(read_value(snapshot, "filledFrom")?),
             },
             desired: match document.purged_at {
                 Some(_) => Desired::Purged,

@@ -5,13 +5,15 @@ use std::fmt::Debug;
 use kalpana_domain::Timestamp;
 use kalpana_domain::audit::{Actor, AuditAction, AuditEvent};
 use kalpana_domain::id::{
-    AuditId, Generation, LinkId, OrganizationId, SessionId, TokenId, UserId, WorkspaceId,
+    AuditId, Generation, LinkId, OrganizationId, SessionId, SnapshotId, TokenId, UserId,
+    WorkspaceId,
 };
 use kalpana_domain::lifecycle::{FailureCode, FailureReason, Lifecycle};
 use kalpana_domain::quota::Quota;
 use kalpana_domain::repository::{BranchName, RepositoryUrl};
 use kalpana_domain::sharing::{AccessRequest, LinkPath, PortShare, Rule, ShareLink, SharingLevel};
 use kalpana_domain::sleep::{IdleTime, SleepPolicy};
+use kalpana_domain::snapshot::SnapshotRef;
 use kalpana_domain::user::{EmailAddress, Role, Scope};
 use kalpana_domain::workspace::{Desired, Egress, Size, Spec, Workspace, WorkspaceName};
 use kalpana_store::records::{
@@ -514,6 +516,13 @@ impl Draw<'_> {
         }
     }
 
+    fn snapshot(&mut self) -> Option<SnapshotRef> {
+        self.chance(0.3).then(|| SnapshotRef {
+            workspace: self.workspace_id(),
+            snapshot: SnapshotId::from_bytes(self.random.random()),
+        })
+    }
+
     fn new_workspace(&mut self) -> NewWorkspace {
         let id = self.workspace_id();
         let repository = RepositoryUrl::try_from("https://git.example.com/a.git".to_owned());
@@ -540,6 +549,7 @@ impl Draw<'_> {
                 size: self.pick(&[Size::Small, Size::Medium]),
                 egress: self.pick(&[Egress::Open, Egress::None]),
             },
+            filled_from: self.snapshot(),
             created_at: latest.map_or(created_at, |latest| latest.max(created_at)),
         }
     }
@@ -576,6 +586,7 @@ impl Draw<'_> {
                     owner: new.owner,
                     spec: new.spec,
                     sleep: Default::default(),
+                    filled_from: new.filled_from,
                     desired: Desired::Running,
                     lifecycle: Lifecycle::Stopped,
                     generation: Generation(1),
@@ -593,6 +604,7 @@ impl Draw<'_> {
             stop_after: self.pick(&[None, Some(IdleTime::NEVER)]),
             stays_asleep: self.chance(0.5),
         };
+        workspace.filled_from = self.snapshot();
         workspace.desired = self.pick(&[Desired::Running, Desired::Stopped, Desired::Deleted]);
         workspace.lifecycle = lifecycle.expect("not empty");
         workspace.generation = Generation(self.random.random_range(0..1 << 40));

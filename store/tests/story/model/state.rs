@@ -443,6 +443,7 @@ impl Model {
             owner: new.owner,
             spec: new.spec.clone(),
             sleep: Default::default(),
+            filled_from: new.filled_from,
             desired: Desired::Running,
             lifecycle: Lifecycle::Starting { since: now },
             generation: Generation(1),
@@ -508,6 +509,7 @@ impl Model {
         fits?;
         let row = &mut record.workspace;
         row.sleep = asked.sleep;
+        row.filled_from = asked.filled_from;
         row.desired = asked.desired;
         row.lifecycle = asked.lifecycle.clone();
         row.generation = asked.generation;
@@ -575,6 +577,7 @@ impl Model {
         record.deleted_at = None;
         let row = &mut record.workspace;
         row.sleep = asked.sleep;
+        row.filled_from = asked.filled_from;
         row.desired = asked.desired;
         row.lifecycle = asked.lifecycle.clone();
         row.generation = asked.generation;

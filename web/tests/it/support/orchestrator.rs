@@ -21,7 +21,8 @@ use kalpana_link::feed::{Publisher, State as Published};
 use kalpana_link::{InternalToken, Listener, PeerPolicy, server};
 use kalpana_protocol::orchestrator::{
     Awake, AwakeKind, CreateWorkspace, Intent, InternalError, Progress, ProgressChange,
-    SleepIntent, Wakefulness, Work, WorkspaceAnswer,
+    SleepIntent, Snapshot, SnapshotState, Snapshots, TakeSnapshot, Wakefulness, Work,
+    WorkspaceAnswer,
 };
 use kalpana_store::Store;
 use kalpana_store::records::NewWorkspace;
@@ -31,6 +32,9 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::in_time;
+
+/// The snapshot that every workspace has here.
+pub(crate) const SNAPSHOT: &str = "01938f2e-0000-7000-8000-000000000001";
 
 /// One call that arrived.
 #[derive(Debug, Clone)]
@@ -88,6 +92,14 @@ impl Orchestrator {
             .route("/v1/workspaces/{id}/sleep", post(set_sleep))
             .route("/v1/workspaces/{id}/work", get(work))
             .route("/v1/workspaces/{id}/wakefulness", get(wakefulness))
+            .route(
+                "/v1/workspaces/{id}/snapshots",
+                get(snapshots).post(take_snapshot),
+            )
+            .route(
+                "/v1/workspaces/{id}/snapshots/{snapshot}/{what}",
+                post(use_snapshot),
+            )
             .route("/v1/workspaces/{id}/{intent}", post(intend))
             .layer(axum::middleware::from_fn_with_state(desk.clone(), note))
             .with_state(desk.clone())
@@ -194,6 +206,51 @@ async fn note(
         .await
 }
 
+/// Returns a snapshot that is ready.
+fn snapshot(workspace: &str, id: &str) -> Snapshot {
+    Snapshot {
+        id: id.into(),
+        workspace: workspace.into(),
+        kind: "manual".into(),
+        note: "before the upgrade".into(),
+        state: SnapshotState::Ready,
+        created_at: "2026-01-02T03:04:05Z".into(),
+        finished_at: Some("2026-01-02T03:04:06Z".into()),
+        bytes: 7,
+        files: 3,
+        failure: None,
+    }
+}
+
+async fn snapshots(Path(id): Path<String>) -> Json<Snapshots> {
+    Json(Snapshots {
+        snapshots: vec![snapshot(&id, SNAPSHOT)],
+        limit: 10,
+    })
+}
+
+async fn take_snapshot(Path(id): Path<String>, Json(asked): Json<TakeSnapshot>) -> Response {
+    let taken = Snapshot {
+        note: asked.note,
+        state: SnapshotState::Making,
+        finished_at: None,
+        ..snapshot(&id, SNAPSHOT)
+    };
+    (StatusCode::ACCEPTED, Json(taken)).into_response()
+}
+
+async fn use_snapshot(
+    Path((id, of, what)): Path<(String, String, String)>,
+    Json(_): Json<Intent>,
+) -> Response {
+    match what.as_str() {
+        "restore" => (StatusCode::ACCEPTED, Json(snapshot(&id, &of))).into_response(),
+        "delete" => StatusCode::NO_CONTENT.into_response(),
+        "content" => ([(http::header::CONTENT_LENGTH, "7")], "archive").into_response(),
+        _ => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
 async fn create(State(desk): State<Desk>, Json(wish): Json<CreateWorkspace>) -> Response {
     let egress = match wish.egress.as_deref() {
         Some("none") => Egress::None,
@@ -211,6 +268,7 @@ async fn create(State(desk): State<Desk>, Json(wish): Json<CreateWorkspace>) -> 
             size: wish.size.parse().unwrap(),
             egress,
         },
+        filled_from: None,
         created_at: SystemClock.now(),
     };
     let row = desk

@@ -1,0 +1,399 @@
+//! Carries files with containers that live for one archive: they have the workspace's two volumes, no
+//! network and no other files to write, and run the bridge's `pack` or `unpack`.
+
+use std::collections::HashMap;
+use std::pin::Pin;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bollard::Docker;
+use bollard::container::{AttachContainerResults, LogOutput};
+use bollard::models::{
+    ContainerCreateBody, HealthConfig, HostConfig, HostConfigCgroupnsModeEnum, HostConfigLogConfig,
+    Mount, MountType, MountVolumeOptions,
+};
+use bollard::query_parameters::{
+    AttachContainerOptions, CreateContainerOptions, ListContainersOptions, StartContainerOptions,
+    WaitContainerOptions,
+};
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use kalpana_domain::id::WorkspaceId;
+use serde::Deserialize;
+use tokio::io::{AsyncWrite, AsyncWriteExt as _};
+use tokio::sync::mpsc;
+
+use super::{DockerEngine, LOOK, MAKE};
+use crate::container::Host;
+use crate::engine::{Call, Engine as _, EngineError, EngineResult};
+use crate::snapshot::porter::{Porter, PorterError, PorterResult};
+use crate::{labels, volume};
+
+/// The bridge, in the platform's part of the image.
+const BRIDGE: &str = "/opt/kalpana/bridge";
+
+/// What it needs to read and restore files of every owner and mode, and nothing else.
+const CAPABILITIES: [&str; 4] = ["CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID"];
+
+/// Memory of such a container, in bytes: the bridge holds a few buffers.
+const MEMORY: i64 = 256 << 20;
+
+/// Last bytes that are kept of what it says.
+const WORDS: usize = 4096;
+
+/// How long a container that is being removed is waited for.
+const REMOVAL: Duration = Duration::from_secs(30);
+
+/// Between two looks at whether it is gone.
+const GLANCE: Duration = Duration::from_millis(100);
+
+/// Carries files through the Docker engine.
+#[derive(Debug, Clone)]
+pub(crate) struct DockerPorter {
+    pub(crate) engine: DockerEngine,
+    pub(crate) host: Host,
+}
+
+/// What the bridge says once it is done.
+#[derive(Debug, Default, Deserialize)]
+struct Summary {
+    #[serde(default)]
+    files: u64,
+}
+
+#[async_trait]
+impl Porter for DockerPorter {
+    async fn pack(&self, workspace: WorkspaceId, to: mpsc::Sender<Bytes>) -> PorterResult<u64> {
+        let words = self.carry(Call::Pack, workspace, None, Some(to)).await?;
+        let last = words.lines().next_back().unwrap_or_default();
+        let summary: Summary = serde_json::from_str(last).unwrap_or_default();
+        Ok(summary.files)
+    }
+
+    async fn unpack(
+        &self,
+        workspace: WorkspaceId,
+        from: mpsc::Receiver<Bytes>,
+    ) -> PorterResult<()> {
+        // Two that write to one volume would leave a mixture.
+        self.end(Some(workspace)).await?;
+        let carried = self.carry(Call::Unpack, workspace, Some(from), None);
+        carried.await.map(drop)
+    }
+
+    async fn clear(&self) -> PorterResult<()> {
+        Ok(self.end(None).await?)
+    }
+}
+
+impl DockerPorter {
+    /// Runs a container from its creation to its removal. Returns its words.
+    async fn carry(
+        &self,
+        call: Call,
+        workspace: WorkspaceId,
+        from: Option<mpsc::Receiver<Bytes>>,
+        to: Option<mpsc::Sender<Bytes>>,
+    ) -> PorterResult<String> {
+        let name = format!("kal-{workspace}-{call}-{:08x}", rand::random::<u32>());
+        let body = definition(&self.host, call, workspace);
+        let options = CreateContainerOptions {
+            name: Some(name.clone()),
+            ..Default::default()
+        };
+        let made = self.engine.call(call, MAKE, |docker: Docker| async move {
+            docker.create_container(Some(options), body).await
+        });
+        let container = Container {
+            id: Some(made.await?.id),
+            engine: self.engine.clone(),
+        };
+        let done = self.run(call, container.id(), from, to).await;
+        container.remove().await;
+        done
+    }
+
+    async fn run(
+        &self,
+        call: Call,
+        id: &str,
+        from: Option<mpsc::Receiver<Bytes>>,
+        to: Option<mpsc::Sender<Bytes>>,
+    ) -> PorterResult<String> {
+        let options = AttachContainerOptions {
+            stream: true,
+            stdin: from.is_some(),
+            stdout: true,
+            stderr: true,
+            ..Default::default()
+        };
+        let (attached, started) = (id.to_owned(), id.to_owned());
+        let attach =
+            |docker: Docker| async move { docker.attach_container(&attached, Some(options)).await };
+        let AttachContainerResults { output, input } = self.engine.call(call, MAKE, attach).await?;
+        let start = |docker: Docker| async move {
+            let options = None::<StartContainerOptions>;
+            docker.start_container(&started, options).await
+        };
+        self.engine.call(call, MAKE, start).await?;
+        let feed = feed(input, from);
+        tokio::pin!(feed);
+        let drain = drain(output, to);
+        tokio::pin!(drain);
+        let mut is_fed = false;
+        let words = loop {
+            tokio::select! {
+                words = &mut drain => break words?,
+                () = &mut feed, if !is_fed => is_fed = true,
+            }
+        };
+        match self.exit_code(id).await? {
+            0 => Ok(words),
+            code => {
+                let last = words.lines().rev().find(|line| !line.trim().is_empty());
+                let text = last.map_or_else(
+                    || format!("the files were not carried: exit code {code}"),
+                    str::to_owned,
+                );
+                Err(PorterError::Failed(text))
+            }
+        }
+    }
+
+    async fn exit_code(&self, id: &str) -> EngineResult<i64> {
+        let id = id.to_owned();
+        let wait = |docker: Docker| async move {
+            let mut ended = docker.wait_container(&id, None::<WaitContainerOptions>);
+            match ended.next().await {
+                Some(Ok(ended)) => Ok(ended.status_code),
+                Some(Err(bollard::errors::Error::DockerContainerWaitError { code, .. })) => {
+                    Ok(code)
+                }
+                Some(Err(error)) => Err(error),
+                None => Ok(-1),
+            }
+        };
+        self.engine.call(Call::InspectContainer, LOOK, wait).await
+    }
+
+    /// Removes the containers that carry files: of one workspace, or all.
+    async fn end(&self, of: Option<WorkspaceId>) -> EngineResult<()> {
+        let ended = async {
+            loop {
+                let found = self.list(of).await?;
+                if found.is_empty() {
+                    return Ok(());
+                }
+                for id in found {
+                    match self.engine.remove_container(&id).await {
+                        // It is being removed already.
+                        Ok(()) | Err(EngineError::Conflict { .. }) => {}
+                        Err(error) => return Err(error),
+                    }
+                }
+                tokio::time::sleep(GLANCE).await;
+            }
+        };
+        let call = Call::RemoveContainer;
+        tokio::time::timeout(REMOVAL, ended)
+            .await
+            .unwrap_or(Err(EngineError::TimedOut {
+                call,
+                limit: REMOVAL,
+            }))
+    }
+
+    async fn list(&self, of: Option<WorkspaceId>) -> EngineResult<Vec<String>> {
+        let mut wanted = vec![format!("{}={}", labels::PORTER, self.host.instance)];
+        wanted.extend(of.map(|workspace| format!("{}={workspace}", labels::WORKSPACE)));
+        let options = ListContainersOptions {
+            all: true,
+            filters: Some(HashMap::from([("label".to_owned(), wanted)])),
+            ..Default::default()
+        };
+        let ask = |docker: Docker| async move { docker.list_containers(Some(options)).await };
+        let listed = self.engine.call(Call::ListContainers, LOOK, ask).await?;
+        Ok(listed.into_iter().filter_map(|seen| seen.id).collect())
+    }
+}
+
+/// A container that is removed with this value.
+struct Container {
+    engine: DockerEngine,
+    /// Its id, until it is removed.
+    id: Option<String>,
+}
+
+impl Container {
+    fn id(&self) -> &str {
+        self.id.as_deref().unwrap_or_default()
+    }
+
+    async fn remove(mut self) {
+        if let Some(id) = self.id.clone() {
+            remove(&self.engine, &id).await;
+            self.id = None;
+        }
+    }
+}
+
+impl Drop for Container {
+    fn drop(&mut self) {
+        if let Some(id) = self.id.take() {
+            let engine = self.engine.clone();
+            tokio::spawn(async move { remove(&engine, &id).await });
+        }
+    }
+}
+
+async fn remove(engine: &DockerEngine, id: &str) {
+    if let Err(error) = engine.remove_container(id).await {
+        tracing::warn!(
+            container = id, %error,
+            "could not remove the container {id}, which carried files; the next start of the \
+             orchestrator does: {error}"
+        );
+    }
+}
+
+/// Hands what comes to a container, then the end of it. A container that has ended takes no more,
+/// which its exit code explains.
+async fn feed(mut input: Pin<Box<dyn AsyncWrite + Send>>, from: Option<mpsc::Receiver<Bytes>>) {
+    let Some(mut from) = from else { return };
+    while let Some(bytes) = from.recv().await {
+        if input.write_all(&bytes).await.is_err() {
+            return;
+        }
+    }
+    let _ = input.shutdown().await;
+}
+
+/// Passes on what a container writes, and keeps the end of what it says, until it has ended.
+async fn drain(
+    mut output: Pin<
+        Box<dyn futures_util::Stream<Item = Result<LogOutput, bollard::errors::Error>> + Send>,
+    >,
+    to: Option<mpsc::Sender<Bytes>>,
+) -> PorterResult<String> {
+    let mut words = Vec::new();
+    while let Some(read) = output.next().await {
+        match read {
+            Ok(LogOutput::StdOut { message }) => {
+                if let Some(to) = &to
+                    && to.send(message).await.is_err()
+                {
+                    return Err(PorterError::Unwanted);
+                }
+            }
+            Ok(LogOutput::StdErr { message }) => {
+                words.extend_from_slice(&message);
+                let excess = words.len().saturating_sub(WORDS);
+                words.drain(..excess);
+            }
+            Ok(_) => {}
+            Err(error) => {
+                let text = format!("the engine cut the archive off: {error}");
+                return Err(PorterError::Failed(text));
+            }
+        }
+    }
+    Ok(String::from_utf8_lossy(&words).into_owned())
+}
+
+/// Returns the container that carries a workspace's files.
+fn definition(host: &Host, call: Call, workspace: WorkspaceId) -> ContainerCreateBody {
+    let mount = |source: String, target: &str| Mount {
+        typ: Some(MountType::VOLUME),
+        source: Some(source),
+        target: Some(target.to_owned()),
+        read_only: Some(call == Call::Pack),
+        // What the image has there is none of the workspace's files.
+        volume_options: Some(MountVolumeOptions {
+            no_copy: Some(true),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    let host_config = HostConfig {
+        privileged: Some(false),
+        readonly_rootfs: Some(true),
+        cap_drop: Some(vec!["ALL".to_owned()]),
+        cap_add: Some(CAPABILITIES.map(str::to_owned).to_vec()),
+        security_opt: Some(vec!["no-new-privileges:true".to_owned()]),
+        ipc_mode: Some("private".to_owned()),
+        cgroupns_mode: Some(HostConfigCgroupnsModeEnum::PRIVATE),
+        network_mode: Some("none".to_owned()),
+        runtime: host.runtime.clone(),
+        memory: Some(MEMORY),
+        pids_limit: Some(64),
+        oom_score_adj: Some(500),
+        mounts: Some(vec![
+            mount(
+                volume::workspace_volume(workspace),
+                volume::WORKSPACE_TARGET,
+            ),
+            mount(volume::home_volume(workspace), volume::HOME_TARGET),
+        ]),
+        // The archive is not to be written twice.
+        log_config: Some(HostConfigLogConfig {
+            typ: Some("none".to_owned()),
+            config: None,
+        }),
+        auto_remove: Some(false),
+        init: Some(false),
+        ..Default::default()
+    };
+    let is_fed = call == Call::Unpack;
+    ContainerCreateBody {
+        hostname: Some(workspace.to_string()),
+        user: Some("0:0".to_owned()),
+        working_dir: Some("/".to_owned()),
+        entrypoint: Some(vec![BRIDGE.to_owned(), call.as_str().to_owned()]),
+        cmd: Some(Vec::new()),
+        healthcheck: Some(HealthConfig {
+            test: Some(vec!["NONE".to_owned()]),
+            ..Default::default()
+        }),
+        image: Some(host.image.clone()),
+        labels: Some(HashMap::from([
+            (labels::PORTER.to_owned(), host.instance.clone()),
+            (labels::WORKSPACE.to_owned(), workspace.to_string()),
+        ])),
+        attach_stdin: Some(is_fed),
+        attach_stdout: Some(true),
+        attach_stderr: Some(true),
+        open_stdin: Some(is_fed),
+        stdin_once: Some(is_fed),
+        tty: Some(false),
+        host_config: Some(host_config),
+        ..Default::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{host, workspace};
+
+    #[test]
+    fn the_definition_is_what_people_reviewed() {
+        let pack = definition(&host(), Call::Pack, workspace().id);
+        insta::assert_json_snapshot!(pack);
+        let unpack = definition(&host(), Call::Unpack, workspace().id);
+        let is_read_only = |body: &ContainerCreateBody| {
+            let mounts = body
+                .host_config
+                .as_ref()
+                .and_then(|host| host.mounts.clone());
+            mounts
+                .unwrap()
+                .iter()
+                .all(|mount| mount.read_only == Some(true))
+        };
+        assert!(is_read_only(&pack) && !is_read_only(&unpack));
+        assert_eq!(
+            unpack.entrypoint.unwrap(),
+            ["/opt/kalpana/bridge", "unpack"]
+        );
+    }
+}

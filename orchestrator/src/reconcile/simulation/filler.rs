@@ -1,0 +1,43 @@
+//! Whoever fills volumes, under the same sky as the engine.
+
+use async_trait::async_trait;
+use kalpana_domain::id::WorkspaceId;
+use kalpana_domain::snapshot::SnapshotRef;
+
+use super::store::FakeStore;
+use crate::engine::EngineError;
+use crate::engine::fake::FakeEngine;
+use crate::snapshot::Filler;
+use crate::snapshot::filler::FillError;
+
+/// Sees that volumes are emptied only while they are to be: no container uses them, and the row says
+/// that its own files are not there yet.
+#[derive(Debug)]
+pub(super) struct FakeFiller {
+    pub(super) engine: FakeEngine,
+    pub(super) store: FakeStore,
+}
+
+#[async_trait]
+impl Filler for FakeFiller {
+    async fn fill(&self, workspace: WorkspaceId, from: SnapshotRef) -> Result<(), FillError> {
+        let filled = self.engine.sky.under(|| {
+            let world = self.engine.world.lock().unwrap();
+            let mut used = world.containers.values();
+            assert!(
+                used.all(|container| container.definition.workspace != workspace),
+                "the volumes of {workspace} are emptied under a container"
+            );
+            let rows = self.store.rows.lock().unwrap();
+            let wanted = rows.get(&workspace).and_then(|row| row.filled_from);
+            assert_eq!(wanted, Some(from), "the files of {workspace} were its own");
+        });
+        filled.ok_or_else(|| {
+            let error = EngineError::Unavailable {
+                socket: "/fake.sock".into(),
+                source: "bad weather".into(),
+            };
+            FillError::Porter(error.into())
+        })
+    }
+}

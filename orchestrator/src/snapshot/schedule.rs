@@ -1,0 +1,141 @@
+//! Which snapshots are due, and which have been kept long enough. Pure.
+
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use kalpana_domain::Timestamp;
+use kalpana_domain::lifecycle::Lifecycle;
+use kalpana_domain::snapshot::{SnapshotKind, SnapshotRef};
+use kalpana_domain::workspace::Workspace;
+use kalpana_protocol::orchestrator::SnapshotState;
+
+use super::shelf::Record;
+
+/// Snapshots that were taken before a restore are kept for a workspace: so many restores can be taken
+/// back.
+pub(super) const BEFORE_RESTORE_KEPT: usize = 3;
+
+/// Tells whether a workspace is to have a snapshot taken by itself: its last whole one is `every` old,
+/// and it was in use since. One that was never in use since then has nothing new, and one that is on
+/// its way waits.
+pub(super) fn is_due(row: &Workspace, taken: &[Record], every: Duration, now: Timestamp) -> bool {
+    let (is_in_use, since) = match &row.lifecycle {
+        Lifecycle::Running { .. } | Lifecycle::Paused { .. } => (true, row.updated_at),
+        Lifecycle::Stopped | Lifecycle::Failed { .. } => (false, row.updated_at),
+        Lifecycle::Starting { .. } | Lifecycle::Stopping { .. } | Lifecycle::Deleting { .. } => {
+            return false;
+        }
+    };
+    if row.filled_from.is_some() {
+        return false;
+    }
+    // A failed attempt counts too, or a full disk would be written to at every look.
+    let last = taken.iter().map(|record| record.created_at).max();
+    let from = last.unwrap_or(row.created_at);
+    let every = SignedDuration::try_from(every).unwrap_or(SignedDuration::MAX);
+    let has_news = is_in_use || last.is_none_or(|last| since > last);
+    has_news && now.duration_since(from) >= every
+}
+
+/// Returns what is to go of the snapshots of a kind, `newest` first in `taken`: all but the newest
+/// `keep` that are whole, and no one of `needed`. Of those that failed the newest is kept, to be seen.
+pub(super) fn excess(
+    taken: &[Record],
+    kind: SnapshotKind,
+    keep: usize,
+    needed: &[SnapshotRef],
+) -> Vec<SnapshotRef> {
+    let of_kind = taken.iter().filter(|record| record.kind == kind);
+    let (mut whole, mut failed) = (0, 0);
+    of_kind
+        .filter(|record| match record.state {
+            SnapshotState::Making => false,
+            SnapshotState::Ready => {
+                whole += 1;
+                whole > keep && !needed.contains(&record.reference())
+            }
+            SnapshotState::Failed => {
+                failed += 1;
+                failed > 1
+            }
+        })
+        .map(Record::reference)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::shelf::tests::record;
+    use super::*;
+    use crate::testing::workspace;
+
+    const DAY: Duration = Duration::from_secs(86_400);
+
+    fn at(hours: i64) -> Timestamp {
+        Timestamp::from_second(hours * 3600).unwrap()
+    }
+
+    fn taken(hours: i64, kind: SnapshotKind, state: SnapshotState) -> Record {
+        Record {
+            kind,
+            state,
+            created_at: at(hours),
+            ..record()
+        }
+    }
+
+    #[test]
+    fn a_workspace_in_use_is_due_a_day_after_its_last_snapshot() {
+        let mut row = workspace();
+        row.lifecycle = Lifecycle::Running { since: at(1) };
+        assert!(!is_due(&row, &[], DAY, at(23)));
+        assert!(is_due(&row, &[], DAY, at(24)));
+        for state in [SnapshotState::Ready, SnapshotState::Failed] {
+            let last = [taken(24, SnapshotKind::Manual, state)];
+            assert!(!is_due(&row, &last, DAY, at(47)));
+            assert!(is_due(&row, &last, DAY, at(48)));
+        }
+        row.filled_from = Some(record().reference());
+        assert!(
+            !is_due(&row, &[], DAY, at(24)),
+            "its files are on their way"
+        );
+    }
+
+    #[test]
+    fn one_that_was_not_in_use_since_has_nothing_new() {
+        let last = [taken(24, SnapshotKind::Scheduled, SnapshotState::Ready)];
+        let mut row = workspace();
+        row.lifecycle = Lifecycle::Stopped;
+        row.updated_at = at(20);
+        assert!(!is_due(&row, &last, DAY, at(500)));
+        row.updated_at = at(30);
+        assert!(is_due(&row, &last, DAY, at(500)));
+        row.lifecycle = Lifecycle::Stopping { since: at(30) };
+        assert!(!is_due(&row, &last, DAY, at(500)), "it is on its way");
+    }
+
+    #[test]
+    fn the_newest_whole_ones_of_a_kind_are_kept_and_what_is_needed() {
+        use SnapshotKind::{Manual, Scheduled};
+        use SnapshotState::{Failed, Making, Ready};
+        let kept = [
+            taken(9, Scheduled, Making),
+            taken(8, Scheduled, Failed),
+            taken(7, Scheduled, Failed),
+            taken(6, Manual, Ready),
+            taken(5, Scheduled, Ready),
+            taken(4, Scheduled, Ready),
+            taken(3, Scheduled, Ready),
+        ];
+        let goes = |keep, needed: &[SnapshotRef]| -> Vec<usize> {
+            let excess = excess(&kept, Scheduled, keep, needed);
+            let place = |of: &SnapshotRef| kept.iter().position(|r| r.reference() == *of);
+            excess.iter().filter_map(place).collect()
+        };
+        assert_eq!(goes(3, &[]), [2]);
+        assert_eq!(goes(1, &[]), [2, 5, 6]);
+        assert_eq!(goes(1, &[kept[5].reference()]), [2, 6]);
+        assert_eq!(goes(0, &[]), [2, 4, 5, 6]);
+    }
+}
