@@ -80,6 +80,18 @@ pub fn say_to_init(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 
+/// Returns an error with all its sources in one line.
+pub fn chain<E: std::error::Error + ?Sized>(error: &E) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    text
+}
+
 fn write(messages: &Receiver<Message>, dropped: &AtomicU64) {
     while let Ok(message) = messages.recv() {
         match message {

@@ -53,7 +53,7 @@ fn with_settings(
         Err(error) => {
             say(&format!(
                 "the bridge cannot start: {}",
-                chain::<SettingsError>(&error)
+                log::chain::<SettingsError>(&error)
             ));
             return ExitCode::from(CONFIGURATION);
         }
@@ -61,25 +61,13 @@ fn with_settings(
     match job(settings) {
         Ok(code) => code,
         Err(error) => {
-            say(&format!("the bridge stopped: {}", chain(&error)));
+            say(&format!("the bridge stopped: {}", log::chain(&error)));
             ExitCode::FAILURE
         }
     }
 }
 
 fn failed(error: &dyn std::error::Error, code: u8) -> ExitCode {
-    log::say_to_init(&chain(error));
+    log::say_to_init(&log::chain(error));
     ExitCode::from(code)
-}
-
-/// Returns an error with all its sources in one line.
-fn chain<E: std::error::Error + ?Sized>(error: &E) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        source = error.source();
-    }
-    text
 }
