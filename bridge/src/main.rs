@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use kalpana_bridge::exec::Exec;
 use kalpana_bridge::settings::{Settings, SettingsError};
-use kalpana_bridge::{clone, init, keep_awake, log, serve, work};
+use kalpana_bridge::{archive, clone, init, keep_awake, log, serve, work};
 
 /// The exit code of a bridge that was told something impossible. Source: `EX_CONFIG`, sysexits.h.
 const CONFIGURATION: u8 = 78;
@@ -32,6 +32,7 @@ fn main() -> ExitCode {
         },
         Some("clone") => clone::run(&args[1..]),
         Some("work") => work::run(&args[1..]),
+        Some("pack") => archive::run_pack(&raw_args[1..]),
         Some("keep-awake") => keep_awake::run(&raw_args[1..]),
         Some("--version") => {
             log::say_now(&format!("kalpana bridge {}", env!("CARGO_PKG_VERSION")));

@@ -10,6 +10,7 @@
 //! [`log`]: notification::LOG
 
 pub mod activity;
+pub mod archive;
 pub mod environment;
 pub mod phase;
 pub mod rpc;
@@ -18,6 +19,7 @@ pub mod work;
 use serde::{Deserialize, Serialize};
 
 pub use activity::Activity;
+pub use archive::ArchiveEnd;
 pub use environment::EnvironmentInfo;
 pub use phase::{Phase, PhaseName, PhaseStatus};
 pub use rpc::{Incoming, Outgoing, RequestId, RpcError};
