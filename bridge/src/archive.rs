@@ -10,14 +10,17 @@
 //! kalpana-end                      what has to have come before: see `ArchiveEnd`
 //! ```
 //!
-//! Anything that reads POSIX archives with GNU's long names and sparse files reads these. Reading
-//! order: [`pack`], [`entry`], [`descent`].
+//! Anything that reads POSIX archives with GNU's long names and sparse files reads these; `unpack`
+//! reads what `pack` writes. Reading order: [`pack`], [`entry`], [`unpack`], [`descent`].
 
 pub mod descent;
+pub mod empty;
 pub mod entry;
 pub mod pack;
 pub mod pax;
+pub mod read;
 pub mod sparse;
+pub mod unpack;
 pub mod write;
 
 use std::ffi::{OsStr, OsString};
@@ -129,6 +132,25 @@ pub fn run_pack(args: &[OsString]) -> ExitCode {
         complaints.finish();
         log::say_to_init(&format!(
             "packed {} files and {} directories, {} bytes; skipped {}",
+            end.files, end.directories, end.bytes, end.skipped
+        ));
+        Ok(())
+    })
+}
+
+/// Does `bridge unpack`: the archive comes from standard input, and replaces what is in the volumes.
+/// `args` are those after `unpack`.
+///
+/// Exits with 0 if everything is restored and on the disk, with 1 if it is not, and with 2 if the
+/// arguments make no sense.
+pub fn run_unpack(args: &[OsString]) -> ExitCode {
+    run(args, |roots, complaints| {
+        let input = File::from(std::io::stdin().as_fd().try_clone_to_owned()?);
+        let input = std::io::BufReader::with_capacity(CHUNK, input);
+        let end = unpack::restore(roots, input, complaints)?;
+        complaints.finish();
+        log::say_to_init(&format!(
+            "unpacked {} files and {} directories, {} bytes; {} were skipped when it was packed",
             end.files, end.directories, end.bytes, end.skipped
         ));
         Ok(())

@@ -33,6 +33,7 @@ fn main() -> ExitCode {
         Some("clone") => clone::run(&args[1..]),
         Some("work") => work::run(&args[1..]),
         Some("pack") => archive::run_pack(&raw_args[1..]),
+        Some("unpack") => archive::run_unpack(&raw_args[1..]),
         Some("keep-awake") => keep_awake::run(&raw_args[1..]),
         Some("--version") => {
             log::say_now(&format!("kalpana bridge {}", env!("CARGO_PKG_VERSION")));
