@@ -7,6 +7,8 @@
 mod hanging;
 #[path = "docker/sleep.rs"]
 mod sleep;
+#[path = "docker/snapshots.rs"]
+mod snapshots;
 #[path = "docker/world.rs"]
 mod world;
 

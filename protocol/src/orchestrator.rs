@@ -115,6 +115,8 @@ pub struct Snapshot {
     pub bytes: u64,
     /// Files in it, once it is ready.
     pub files: u64,
+    /// Files that could not be read, and are not in it.
+    pub skipped: u64,
     /// Why it failed, in a sentence for people.
     pub failure: Option<String>,
 }

@@ -115,6 +115,7 @@ fn told(record: &Record) -> Snapshot {
         finished_at: record.finished_at.map(|at| at.to_string()),
         bytes: record.bytes,
         files: record.files,
+        skipped: record.skipped,
         failure: record.failure.clone(),
     }
 }

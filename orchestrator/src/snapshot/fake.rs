@@ -8,7 +8,7 @@ use bytes::{Bytes, BytesMut};
 use kalpana_domain::id::WorkspaceId;
 use tokio::sync::{Semaphore, mpsc};
 
-use super::porter::{Porter, PorterError, PorterResult};
+use super::porter::{Packed, Porter, PorterError, PorterResult};
 
 /// Carries between memory and archives. Clones share the volumes.
 #[derive(Debug, Clone)]
@@ -33,7 +33,7 @@ impl Default for FakePorter {
 
 #[async_trait]
 impl Porter for FakePorter {
-    async fn pack(&self, workspace: WorkspaceId, to: mpsc::Sender<Bytes>) -> PorterResult<u64> {
+    async fn pack(&self, workspace: WorkspaceId, to: mpsc::Sender<Bytes>) -> PorterResult<Packed> {
         let _permit = self.gate.acquire().await.unwrap();
         let content = self.volumes.lock().unwrap().get(&workspace).cloned();
         let content = content.unwrap_or_default();
@@ -43,7 +43,10 @@ impl Porter for FakePorter {
         }
         match self.failure.lock().unwrap().clone() {
             Some(failure) => Err(PorterError::Failed(failure)),
-            None => Ok(7),
+            None => Ok(Packed {
+                files: 7,
+                skipped: 1,
+            }),
         }
     }
 

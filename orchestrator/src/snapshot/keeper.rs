@@ -20,7 +20,7 @@ use tokio_util::task::TaskTracker;
 
 use super::archive::{self, ArchiveError, Written};
 use super::filler::{QUEUE, blocking};
-use super::porter::{Porter, PorterError};
+use super::porter::{Packed, Porter, PorterError};
 use super::schedule::{self, BEFORE_RESTORE_KEPT};
 use super::shelf::{Record, Shelf, ShelfError};
 use crate::engine::Engine;
@@ -365,11 +365,12 @@ impl Keeper {
         let made = self.archive(&record).await;
         record.finished_at = Some(self.clock.now());
         match made {
-            Ok((written, files)) => {
+            Ok((written, Packed { files, skipped })) => {
                 record.state = SnapshotState::Ready;
                 record.bytes = written.bytes;
                 record.sha256 = written.sha256;
                 record.files = files;
+                record.skipped = skipped;
                 tracing::info!(
                     workspace.id = %record.workspace, snapshot.id = %record.id,
                     bytes = record.bytes, files,
@@ -399,8 +400,8 @@ impl Keeper {
         record
     }
 
-    /// Writes the archive of a snapshot. Returns what is known of it and how many files are in it.
-    async fn archive(&self, record: &Record) -> Result<(Written, u64), String> {
+    /// Writes the archive of a snapshot. Returns what is known of it, and what is in it.
+    async fn archive(&self, record: &Record) -> Result<(Written, Packed), String> {
         let packing = async {
             let _place = self.state.places.acquire().await;
             // An engine makes volumes that are not there, but would not label them.
@@ -416,7 +417,7 @@ impl Keeper {
             let packing = self.porter.pack(record.workspace, sender);
             let (written, packed) = tokio::join!(writing, packing);
             match (written, packed) {
-                (Ok(written), Ok(files)) => Ok((written, files)),
+                (Ok(written), Ok(packed)) => Ok((written, packed)),
                 // A writer that could not go on explains why nobody took the rest.
                 (Err(error), _) => Err(describe(&error)),
                 (Ok(_), Err(PorterError::Engine(error))) => Err(describe(&error)),
@@ -490,6 +491,7 @@ impl Keeper {
             finished_at: None,
             bytes: 0,
             files: 0,
+            skipped: 0,
             sha256: String::new(),
             failure: None,
         }

@@ -23,6 +23,15 @@ pub(crate) enum PorterError {
     Unwanted,
 }
 
+/// What was in an archive.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Packed {
+    /// Files.
+    pub(crate) files: u64,
+    /// Files that could not be read, and are not in it.
+    pub(crate) skipped: u64,
+}
+
 /// Result of carrying files.
 pub(crate) type PorterResult<T> = Result<T, PorterError>;
 
@@ -32,9 +41,9 @@ pub(crate) type PorterResult<T> = Result<T, PorterError>;
 /// A call that is dropped ends what it began.
 #[async_trait]
 pub(crate) trait Porter: fmt::Debug + Send + Sync {
-    /// Sends the files of a workspace, which are only read. Returns how many there were, once all of
-    /// them have been sent: before that, what was sent is no whole archive.
-    async fn pack(&self, workspace: WorkspaceId, to: mpsc::Sender<Bytes>) -> PorterResult<u64>;
+    /// Sends the files of a workspace, which are only read. Returns what there was, once all of it
+    /// has been sent: before that, what was sent is no whole archive.
+    async fn pack(&self, workspace: WorkspaceId, to: mpsc::Sender<Bytes>) -> PorterResult<Packed>;
 
     /// Replaces the files of a workspace by those that come. An archive that is not whole is an error,
     /// which may leave some of its files there and others not: repeating it is fine.

@@ -43,6 +43,9 @@ pub(crate) struct Record {
     pub(crate) bytes: u64,
     /// Files in it.
     pub(crate) files: u64,
+    /// Files that could not be read, and are not in it.
+    #[serde(default)]
+    pub(crate) skipped: u64,
     /// The SHA-256 of its archive, in hexadecimal digits.
     pub(crate) sha256: String,
     /// Why it failed, in a sentence for people.
@@ -354,6 +357,7 @@ pub(crate) mod tests {
             finished_at: None,
             bytes: 0,
             files: 0,
+            skipped: 0,
             sha256: String::new(),
             failure: None,
         }

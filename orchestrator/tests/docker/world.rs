@@ -33,7 +33,8 @@ use kalpana_link::{Client, PeerPolicy};
 use kalpana_orchestrator::{Dependencies, OrchestratorPeers};
 use kalpana_protocol::feed::Line;
 use kalpana_protocol::orchestrator::{
-    Asker, CreateWorkspace, Intent, LogLine, Presence, Present, Wakefulness, WorkspaceAnswer,
+    Asker, CreateWorkspace, Intent, LogLine, Presence, Present, SnapshotOf, Wakefulness,
+    WorkspaceAnswer,
 };
 use kalpana_protocol::preamble::{Audience, ConnectKey, Target as BridgeTarget};
 use kalpana_protocol::routes::{Route, RouteLine, Target};
@@ -204,7 +205,34 @@ impl World {
         Client::new("orchestrator", self.site.orchestrator_socket(), None)
     }
 
+    pub(crate) fn asker(&self) -> Asker {
+        self.asker.clone()
+    }
+
+    /// Calls the internal API, which is to do as asked.
+    pub(crate) async fn ask<Answer: serde::de::DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&(impl serde::Serialize + Sync)>,
+    ) -> Answer {
+        let answer = self.client().call(method, path, None, body).await;
+        answer.unwrap()
+    }
+
     pub(crate) async fn create(&self, repository: Option<&str>) -> Workspace {
+        self.create_with(repository, None).await
+    }
+
+    pub(crate) async fn create_from(&self, snapshot: SnapshotOf) -> Workspace {
+        self.create_with(None, Some(snapshot)).await
+    }
+
+    async fn create_with(
+        &self,
+        repository: Option<&str>,
+        snapshot: Option<SnapshotOf>,
+    ) -> Workspace {
         let request = CreateWorkspace {
             asker: self.asker.clone(),
             organization: self.organization.clone(),
@@ -213,7 +241,7 @@ impl World {
             branch: None,
             size: "small".into(),
             egress: None,
-            snapshot: None,
+            snapshot,
             idempotency_key: None,
         };
         let answer: WorkspaceAnswer = self
@@ -453,6 +481,17 @@ impl World {
             .collect();
         names.sort();
         names
+    }
+
+    /// Counts the containers that carry files.
+    pub(crate) async fn porters(&self) -> usize {
+        let label = format!("kalpana.porter={}", self.instance);
+        let options = ListContainersOptions {
+            all: true,
+            filters: Some(HashMap::from([("label".to_owned(), vec![label])])),
+            ..Default::default()
+        };
+        docker().list_containers(Some(options)).await.unwrap().len()
     }
 
     pub(crate) async fn volumes(&self) -> Vec<String> {

@@ -40,6 +40,8 @@ pub(crate) struct SnapshotView {
     bytes: u64,
     /// Files in it, once it is ready.
     files: u64,
+    /// Files that could not be read, and are not in it.
+    skipped: u64,
     /// Why it could not be made, or why a workspace did not get its files.
     failure: Option<String>,
 }
@@ -90,6 +92,7 @@ impl From<Snapshot> for SnapshotView {
             finished_at: told.finished_at,
             bytes: told.bytes,
             files: told.files,
+            skipped: told.skipped,
             failure: told.failure,
         }
     }

@@ -107,6 +107,7 @@ struct Taken {
     finished_at: Option<String>,
     bytes: u64,
     files: u64,
+    skipped: u64,
     failure: Option<String>,
 }
 
@@ -130,12 +131,17 @@ impl Taken {
 
     fn describe(&self) -> String {
         match self.state.as_str() {
-            "ready" => format!(
-                "snapshot {}: {} files, {}",
-                self.id,
-                self.files,
-                human(self.bytes)
-            ),
+            "ready" => {
+                let left_out = match self.skipped {
+                    0 => String::new(),
+                    skipped => format!("; {skipped} could not be read and are not in it"),
+                };
+                let size = human(self.bytes);
+                format!(
+                    "snapshot {}: {} files, {size}{left_out}",
+                    self.id, self.files
+                )
+            }
             state => format!("snapshot {}: {state}", self.id),
         }
     }

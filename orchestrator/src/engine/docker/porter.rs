@@ -19,14 +19,13 @@ use bollard::query_parameters::{
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use kalpana_domain::id::WorkspaceId;
-use serde::Deserialize;
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::mpsc;
 
 use super::{DockerEngine, LOOK, MAKE};
 use crate::container::Host;
 use crate::engine::{Call, Engine as _, EngineError, EngineResult};
-use crate::snapshot::porter::{Porter, PorterError, PorterResult};
+use crate::snapshot::porter::{Packed, Porter, PorterError, PorterResult};
 use crate::{labels, volume};
 
 /// The bridge, in the platform's part of the image.
@@ -54,20 +53,18 @@ pub(crate) struct DockerPorter {
     pub(crate) host: Host,
 }
 
-/// What the bridge says once it is done.
-#[derive(Debug, Default, Deserialize)]
-struct Summary {
-    #[serde(default)]
-    files: u64,
-}
-
 #[async_trait]
 impl Porter for DockerPorter {
-    async fn pack(&self, workspace: WorkspaceId, to: mpsc::Sender<Bytes>) -> PorterResult<u64> {
+    async fn pack(&self, workspace: WorkspaceId, to: mpsc::Sender<Bytes>) -> PorterResult<Packed> {
         let words = self.carry(Call::Pack, workspace, None, Some(to)).await?;
-        let last = words.lines().next_back().unwrap_or_default();
-        let summary: Summary = serde_json::from_str(last).unwrap_or_default();
-        Ok(summary.files)
+        let packed = packed(&words);
+        if packed.skipped > 0 {
+            tracing::warn!(
+                workspace.id = %workspace, skipped = packed.skipped, words,
+                "{} files of {workspace} are not in its archive", packed.skipped
+            );
+        }
+        Ok(packed)
     }
 
     async fn unpack(
@@ -300,6 +297,18 @@ async fn drain(
     Ok(String::from_utf8_lossy(&words).into_owned())
 }
 
+/// Reads the numbers off the last line of `pack`: files, directories, bytes, and files left out.
+fn packed(words: &str) -> Packed {
+    let last = words.lines().next_back().unwrap_or_default();
+    let mut numbers = last
+        .split(|letter: char| !letter.is_ascii_digit())
+        .filter_map(|digits| digits.parse().ok());
+    Packed {
+        files: numbers.next().unwrap_or(0),
+        skipped: numbers.nth(2).unwrap_or(0),
+    }
+}
+
 /// Returns the container that carries a workspace's files.
 fn definition(host: &Host, call: Call, workspace: WorkspaceId) -> ContainerCreateBody {
     let mount = |source: String, target: &str| Mount {
@@ -374,6 +383,17 @@ fn definition(host: &Host, call: Call, workspace: WorkspaceId) -> ContainerCreat
 mod tests {
     use super::*;
     use crate::testing::{host, workspace};
+
+    #[test]
+    fn the_bridge_says_how_many_files_there_were() {
+        let words = "skipped a: b\npacked 12 files and 3 directories, 4567 bytes; skipped 1\n";
+        let expected = Packed {
+            files: 12,
+            skipped: 1,
+        };
+        assert_eq!(packed(words), expected);
+        assert_eq!(packed(""), Packed::default());
+    }
 
     #[test]
     fn the_definition_is_what_people_reviewed() {

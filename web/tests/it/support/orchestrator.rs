@@ -218,6 +218,7 @@ fn snapshot(workspace: &str, id: &str) -> Snapshot {
         finished_at: Some("2026-01-02T03:04:06Z".into()),
         bytes: 7,
         files: 3,
+        skipped: 0,
         failure: None,
     }
 }
