@@ -6,6 +6,7 @@
 //! drop fields without a word.
 
 mod compare;
+mod seccomp;
 mod validate;
 
 pub(crate) use compare::{Mismatch, compare};
@@ -32,6 +33,9 @@ use crate::{labels, network, volume};
 /// to hand it its volumes on first use, and (`SETPCAP`) to empty the bounding set of what it
 /// starts. Every other process has none, and can get none.
 const CAPABILITIES: [&str; 5] = ["CHOWN", "KILL", "SETGID", "SETPCAP", "SETUID"];
+
+/// No program gains anything by being started, whatever bits its file has.
+const NO_NEW_PRIVILEGES: &str = "no-new-privileges:true";
 
 /// Files a process may have open. Not more, because an engine that was itself started with a lower
 /// hard limit could not grant it; 20,000 is the lowest we met.
@@ -149,7 +153,10 @@ fn host_config(
         readonly_rootfs: Some(false),
         cap_drop: Some(vec!["ALL".to_owned()]),
         cap_add: Some(CAPABILITIES.map(str::to_owned).to_vec()),
-        security_opt: Some(vec!["no-new-privileges:true".to_owned()]),
+        security_opt: Some(vec![
+            NO_NEW_PRIVILEGES.to_owned(),
+            seccomp::option().to_owned(),
+        ]),
         group_add: Some(host.groups.iter().map(u32::to_string).collect()),
         ipc_mode: Some("private".to_owned()),
         cgroupns_mode: Some(HostConfigCgroupnsModeEnum::PRIVATE),
@@ -247,8 +254,12 @@ fn signed(number: u64) -> i64 {
 fn hash(body: &ContainerCreateBody) -> String {
     // Through a value, whose maps are sorted: the same definition has the same text.
     let value = serde_json::to_value(body).unwrap_or_default();
-    let digest = Sha256::digest(value.to_string().as_bytes());
-    digest
+    digest(&value.to_string())
+}
+
+/// Returns the first 16 bytes of a text's SHA-256, in hexadecimal digits.
+fn digest(text: &str) -> String {
+    Sha256::digest(text.as_bytes())
         .iter()
         .take(16)
         .map(|byte| format!("{byte:02x}"))
@@ -276,6 +287,9 @@ pub(crate) mod tests {
     fn the_definition_is_what_people_reviewed() {
         let mut body = serde_json::to_value(ordinary().body).unwrap();
         body["Labels"]["kalpana.spec-hash"] = "…".into();
+        let option = &mut body["HostConfig"]["SecurityOpt"][1];
+        assert_eq!(option, seccomp::option(), "it has tests of its own");
+        *option = "seccomp=…".into();
         insta::assert_json_snapshot!(body);
     }
 

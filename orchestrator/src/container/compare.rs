@@ -44,8 +44,8 @@ pub(crate) fn compare(
     )?;
     same(
         "SecurityOpt",
-        options(wanted.security_opt.as_ref()),
-        options(host.security_opt.as_ref()),
+        security_options(wanted.security_opt.as_ref()),
+        security_options(host.security_opt.as_ref()),
     )?;
     same(
         "GroupAdd",
@@ -186,6 +186,18 @@ fn capabilities(list: Option<&Vec<String>>) -> BTreeSet<String> {
         .collect()
 }
 
+/// A profile is a long text, whose hash says as well whether it is the one that was asked for, and
+/// leaves room in the message for both.
+fn security_options(list: Option<&Vec<String>>) -> BTreeSet<String> {
+    let short = |option: &str| match option.split_once('=') {
+        Some((name, profile)) if profile.starts_with('{') => {
+            format!("{name}={}", super::digest(profile))
+        }
+        _ => option.to_owned(),
+    };
+    options(list).into_iter().map(short).collect()
+}
+
 fn options(list: Option<&Vec<String>>) -> BTreeSet<&str> {
     list.into_iter().flatten().map(String::as_str).collect()
 }
@@ -245,12 +257,19 @@ mod tests {
     #[test]
     fn every_dropped_field_is_noticed() {
         type Drop = fn(&mut Inspection);
-        let drops: [(&str, Drop); 16] = [
+        let drops: [(&str, Drop); 18] = [
             ("CapDrop", |i| i.host.cap_drop = None),
             ("CapAdd", |i| {
                 i.host.cap_add.as_mut().unwrap().push("SYS_ADMIN".into());
             }),
             ("SecurityOpt", |i| i.host.security_opt = None),
+            ("SecurityOpt", |i| {
+                i.host.security_opt.as_mut().unwrap().pop();
+            }),
+            ("SecurityOpt", |i| {
+                let profile = &mut i.host.security_opt.as_mut().unwrap()[1];
+                *profile = profile.replace("\"ptrace\"", "\"ptrace\",\"bpf\"");
+            }),
             ("PidsLimit", |i| i.host.pids_limit = None),
             ("Memory", |i| i.host.memory = Some(0)),
             ("MemorySwap", |i| i.host.memory_swap = Some(-1)),
@@ -276,5 +295,17 @@ mod tests {
             drop(&mut found);
             assert_eq!(compare(&ordinary(), &found).expect_err(field).field, field);
         }
+    }
+
+    #[test]
+    fn a_changed_profile_is_told_by_its_hash() {
+        let mut found = inspection_of(&ordinary());
+        found.host.security_opt.as_mut().unwrap()[1] = "seccomp={}".into();
+        let mismatch = compare(&ordinary(), &found).expect_err("another profile");
+        assert_eq!(
+            mismatch.found,
+            r#"{"no-new-privileges:true", "seccomp=44136fa355b3678a1146ad16f7e8649e"}"#
+        );
+        assert_ne!(mismatch.wanted, mismatch.found);
     }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use bollard::models::{HostConfig, Mount, MountBindOptionsPropagationEnum, MountType};
 
-use super::{CAPABILITIES, ContainerDefinition};
+use super::{CAPABILITIES, ContainerDefinition, NO_NEW_PRIVILEGES, seccomp};
 use crate::{network, volume};
 
 /// A definition asks for what no workspace may have.
@@ -71,17 +71,19 @@ fn privileges(host: &HostConfig) -> Result<(), ForbiddenDefinition> {
         .flatten()
         .all(|cap| CAPABILITIES.contains(&cap.as_str()));
     check(adds_few, "CapAdd", &host.cap_add)?;
-    let options = host.security_opt.as_deref().unwrap_or_default();
-    let keeps_filters = options.iter().all(|option| {
-        !option.contains("unconfined")
-            && !option.contains("disable")
-            && !option.contains("=false")
-            && !option.ends_with(":false")
-    });
-    let is_final = options
+    // Both, and nothing else: an option more could only take something back.
+    let mut options: Vec<&str> = host
+        .security_opt
         .iter()
-        .any(|option| option == "no-new-privileges:true");
-    check(keeps_filters && is_final, "SecurityOpt", &host.security_opt)?;
+        .flatten()
+        .map(String::as_str)
+        .collect();
+    options.sort_unstable();
+    check(
+        options == [NO_NEW_PRIVILEGES, seccomp::option()],
+        "SecurityOpt",
+        &host.security_opt,
+    )?;
     check(is_empty(host.devices.as_ref()), "Devices", &host.devices)?;
     check(
         is_empty(host.device_requests.as_ref()),
@@ -372,6 +374,17 @@ mod tests {
         ] {
             let change = |h: &mut HostConfig| h.security_opt.as_mut().unwrap().push(option.into());
             assert_eq!(with_host(change), "SecurityOpt", "{option}");
+        }
+        // Instead of ours, not only beside it.
+        let ours = ordinary().body.host_config.unwrap().security_opt.unwrap();
+        let wider = ours[1].replace("\"ptrace\"", "\"ptrace\",\"bpf\"");
+        assert_ne!(wider, ours[1]);
+        for profile in ["seccomp=unconfined", "seccomp=", "seccomp={}", &wider] {
+            let options = vec![ours[0].clone(), profile.to_owned()];
+            assert_eq!(with_host(|h| h.security_opt = Some(options)), "SecurityOpt");
+        }
+        for only in ours {
+            assert_eq!(with_host(|h| h.security_opt = text(&only)), "SecurityOpt");
         }
         assert_eq!(
             with_host(|h| h.devices = Some(vec![DeviceMapping::default()])),

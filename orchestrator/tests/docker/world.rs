@@ -681,6 +681,23 @@ pub(crate) async fn inspect(container: &str) -> serde_json::Value {
     serde_json::to_value(found.unwrap()).unwrap()
 }
 
+/// Returns what the engine says of itself.
+pub(crate) async fn engine() -> crate::cis::Engine {
+    let options = docker().info().await.unwrap().security_options;
+    let has = |name: &str| {
+        let name = format!("name={name}");
+        let mut parts = options
+            .iter()
+            .flatten()
+            .flat_map(|option| option.split(','));
+        parts.any(|part| part == name)
+    };
+    crate::cis::Engine {
+        has_apparmor: has("apparmor"),
+        has_selinux: has("selinux"),
+    }
+}
+
 fn docker() -> Docker {
     Docker::connect_with_unix(
         "/var/run/docker.sock",
