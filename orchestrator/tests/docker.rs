@@ -5,6 +5,8 @@
 
 #[path = "docker/cis.rs"]
 mod cis;
+#[path = "docker/escape.rs"]
+mod escape;
 #[path = "docker/hanging.rs"]
 mod hanging;
 #[path = "docker/sleep.rs"]

@@ -72,6 +72,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     ("kalpana-test-mongodb", &[]),
     ("kalpana-test-acme", &[]),
+    ("kalpana-test-probe", &[]),
     (
         "kalpana-bench",
         &[

@@ -12,12 +12,13 @@ use std::time::{Duration, Instant};
 use bollard::Docker;
 use bollard::exec::StartExecResults;
 use bollard::models::{
-    ContainerCreateBody, ExecConfig, Ipam, IpamConfig, NetworkCreateRequest, VolumeCreateRequest,
+    ContainerCreateBody, ExecConfig, HostConfig, Ipam, IpamConfig, NetworkCreateRequest,
+    VolumeCreateRequest,
 };
 use bollard::query_parameters::{
     CreateContainerOptions, InspectContainerOptions, InspectNetworkOptions, KillContainerOptions,
-    ListContainersOptions, ListNetworksOptions, ListVolumesOptions, RemoveContainerOptions,
-    RemoveVolumeOptions,
+    ListContainersOptions, ListNetworksOptions, ListVolumesOptions, LogsOptions,
+    RemoveContainerOptions, RemoveVolumeOptions, StartContainerOptions,
 };
 use futures_util::StreamExt as _;
 use http::Method;
@@ -679,6 +680,44 @@ pub(crate) async fn inspect(container: &str) -> serde_json::Value {
         .inspect_container(container, None::<InspectContainerOptions>)
         .await;
     serde_json::to_value(found.unwrap()).unwrap()
+}
+
+/// Runs a static executable as root of an ordinary container, as the engine makes them when it is
+/// told nothing, and returns what it printed.
+pub(crate) async fn run_to_its_end(instance: &str, executable: &Path) -> String {
+    let docker = docker();
+    let body = ContainerCreateBody {
+        image: Some("kalpana/workspace:dev".into()),
+        labels: Some(labels(instance, "ordinaryaa01")),
+        user: Some("0:0".into()),
+        entrypoint: Some(vec!["/executable".into()]),
+        host_config: Some(HostConfig {
+            binds: Some(vec![format!("{}:/executable:ro", executable.display())]),
+            network_mode: Some("none".into()),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    let created = docker
+        .create_container(None::<CreateContainerOptions>, body)
+        .await
+        .unwrap();
+    docker
+        .start_container(&created.id, None::<StartContainerOptions>)
+        .await
+        .unwrap();
+    let options = LogsOptions {
+        follow: true,
+        stdout: true,
+        stderr: true,
+        ..Default::default()
+    };
+    let mut output = docker.logs(&created.id, Some(options));
+    let mut text = String::new();
+    while let Some(chunk) = output.next().await {
+        text.push_str(&chunk.unwrap().to_string());
+    }
+    text
 }
 
 /// Returns what the engine says of itself.
