@@ -4,8 +4,8 @@ use std::path::Path;
 
 use bollard::models::{HostConfig, Mount, MountBindOptionsPropagationEnum, MountType};
 
-use super::{CAPABILITIES, ContainerDefinition, NO_NEW_PRIVILEGES, seccomp};
-use crate::{network, volume};
+use super::{CAPABILITIES, ContainerDefinition, ENTRYPOINT, NO_NEW_PRIVILEGES, seccomp};
+use crate::{labels, network, volume};
 
 /// A definition asks for what no workspace may have.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -46,6 +46,26 @@ pub(crate) fn validate(definition: &ContainerDefinition) -> Result<(), Forbidden
     )?;
     check(is_empty(body.volumes.as_ref()), "Volumes", &body.volumes)?;
     check(body.user.as_deref() == Some("0:0"), "User", &body.user)?;
+    check(
+        body.hostname.as_deref().is_some_and(is_plain),
+        "Hostname",
+        &body.hostname,
+    )?;
+    // What the bridge drops privileges for is started by the bridge, or not at all.
+    let starts_bridge = body
+        .entrypoint
+        .as_ref()
+        .is_some_and(|program| *program == ENTRYPOINT);
+    check(starts_bridge, "Entrypoint", &body.entrypoint)?;
+    check(is_empty(body.cmd.as_ref()), "Cmd", &body.cmd)?;
+    // A second place to name networks.
+    check(
+        body.networking_config.is_none(),
+        "NetworkingConfig",
+        &body.networking_config,
+    )?;
+    let owner = body.labels.as_ref().and_then(labels::workspace);
+    check(owner == Some(definition.workspace), "Labels", &body.labels)?;
     let texts = body
         .labels
         .iter()
@@ -225,8 +245,6 @@ fn is_allowed(mount: &Mount, definition: &ContainerDefinition) -> bool {
     };
     match mount.typ {
         Some(MountType::VOLUME) => {
-            let options = mount.volume_options.as_ref();
-            let has_driver = options.is_some_and(|options| options.driver_config.is_some());
             let own = [
                 (
                     volume::workspace_volume(definition.workspace),
@@ -237,7 +255,8 @@ fn is_allowed(mount: &Mount, definition: &ContainerDefinition) -> bool {
                     volume::HOME_TARGET,
                 ),
             ];
-            !has_driver
+            // Options name drivers, and directories in a volume.
+            mount.volume_options.is_none()
                 && own
                     .iter()
                     .any(|(name, place)| name == source && *place == target)
@@ -249,7 +268,8 @@ fn is_allowed(mount: &Mount, definition: &ContainerDefinition) -> bool {
                 .and_then(|options| options.propagation);
             let run_dir: &Path = &definition.run_dir;
             source == target
-                && Path::new(source) == run_dir
+                // As texts: paths are equal that only mean the same.
+                && run_dir.as_os_str() == source
                 && run_dir.is_absolute()
                 && run_dir
                     .file_name()
@@ -309,7 +329,10 @@ fn refuse(field: &'static str, found: &str) -> Result<(), ForbiddenDefinition> {
 mod tests {
     use std::collections::HashMap;
 
-    use bollard::models::{DeviceMapping, HostConfigCgroupnsModeEnum, PortBinding};
+    use bollard::models::{
+        DeviceMapping, HostConfigCgroupnsModeEnum, MountVolumeOptions, NetworkingConfig,
+        PortBinding,
+    };
 
     use super::*;
     use crate::container::tests::ordinary;
@@ -467,9 +490,33 @@ mod tests {
             "../../etc",
             "/etc",
             "kal-abcdefghij01-workspace:ro",
+            "kal-abcdefghij01-workspace,ro",
+            "kal-abcdefghij01-workspace\n",
+            "kal-abcdefghij01-workspace/../kal-zzzzzzzzzz01-workspace",
+            "KAL-ABCDEFGHIJ01-WORKSPACE",
             "",
         ] {
             assert_eq!(with_mount(volume(name)), "Mounts", "{name}");
+        }
+        for target in ["/", "/workspace/..", "/etc", "/workspace,readonly", "/home"] {
+            let elsewhere = Mount {
+                target: Some(target.into()),
+                ..volume("kal-abcdefghij01-workspace")
+            };
+            assert_eq!(with_mount(elsewhere), "Mounts", "{target}");
+        }
+        let part = Mount {
+            volume_options: Some(MountVolumeOptions {
+                subpath: Some("../../etc".into()),
+                ..Default::default()
+            }),
+            ..volume("kal-abcdefghij01-workspace")
+        };
+        assert_eq!(with_mount(part), "Mounts");
+        for options in [":ro", ",bind-propagation=shared", "\n", "/", "/."] {
+            let more = format!("{own}{options}");
+            assert_eq!(with_mount(bind(&more, &more)), "Mounts", "{options:?}");
+            assert_eq!(with_mount(bind(&more, own)), "Mounts", "{options:?}");
         }
         let mut shared = bind(own, own);
         shared.bind_options.as_mut().unwrap().propagation =
@@ -485,19 +532,71 @@ mod tests {
 
     #[test]
     fn texts_that_could_mean_more_are_refused() {
-        for image in ["x --privileged", "", "-x", "a\nb", "a,b"] {
+        for image in [
+            "x --privileged",
+            "",
+            "-x",
+            "--privileged",
+            "a\nb",
+            "a,b",
+            "a;b",
+            "a$(b)",
+            "../a",
+            "/a",
+            "a\0",
+            "ä",
+        ] {
             assert_eq!(
                 refused(|d| d.body.image = Some(image.into())),
                 "Image",
                 "{image:?}"
             );
         }
-        for name in ["a/b", "..", "a,b", "a\n", "", "a:b"] {
+        for name in [
+            "a/b", "..", "a,b", "a\n", "", "a:b", "a b", "a=b", "a.b", "ä", "a\0",
+        ] {
             assert_eq!(refused(|d| d.name = name.into()), "name", "{name:?}");
+            let hostname = |d: &mut ContainerDefinition| d.body.hostname = Some(name.into());
+            assert_eq!(refused(hostname), "Hostname", "{name:?}");
         }
+        for text in ["A=\nB=1", "A=\r", "A=\0", "A=\u{1b}[2J", "A=\u{85}"] {
+            let env = |d: &mut ContainerDefinition| d.body.env.as_mut().unwrap().push(text.into());
+            assert_eq!(refused(env), "Labels or Env", "{text:?}");
+            let label = |name: &str, value: &str| {
+                let (name, value) = (name.to_owned(), value.to_owned());
+                refused(move |d| {
+                    d.body.labels.as_mut().unwrap().insert(name, value);
+                })
+            };
+            assert_eq!(label("a", text), "Labels or Env", "{text:?}");
+            assert_eq!(label(text, "a"), "Labels or Env", "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_container_says_whose_it_is_and_starts_the_bridge() {
+        let owner = |id: &str| {
+            let id = id.to_owned();
+            refused(move |d| {
+                let labels = d.body.labels.as_mut().unwrap();
+                labels.insert(labels::WORKSPACE.to_owned(), id);
+            })
+        };
+        for id in ["zzzzzzzzzz01", "", "../abcdefghij01", "abcdefghij01,x"] {
+            assert_eq!(owner(id), "Labels", "{id}");
+        }
+        assert_eq!(refused(|d| d.body.labels = None), "Labels");
+        for program in [vec![], vec!["/bin/sh".to_owned()]] {
+            let change = |d: &mut ContainerDefinition| d.body.entrypoint = Some(program);
+            assert_eq!(refused(change), "Entrypoint");
+        }
+        assert_eq!(refused(|d| d.body.entrypoint = None), "Entrypoint");
+        let cmd = Some(vec!["--as-root".to_owned()]);
+        assert_eq!(refused(|d| d.body.cmd = cmd), "Cmd");
+        let networks = Some(NetworkingConfig::default());
         assert_eq!(
-            refused(|d| d.body.env.as_mut().unwrap().push("A=\nB=1".into())),
-            "Labels or Env"
+            refused(|d| d.body.networking_config = networks),
+            "NetworkingConfig"
         );
     }
 }
