@@ -6,7 +6,7 @@
 //! drop fields without a word.
 
 mod compare;
-mod seccomp;
+pub(crate) mod seccomp;
 mod validate;
 
 pub(crate) use compare::{Mismatch, compare};

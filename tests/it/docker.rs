@@ -14,6 +14,7 @@ mod outage;
 mod password;
 mod restart;
 mod sleep;
+mod snapshots;
 mod trash;
 mod upgrade;
 mod work;

@@ -40,6 +40,8 @@ const PAGES = [
   "sharing-dialog",
   "sleep-dialog",
   "sleep-popover",
+  "snapshot-restore",
+  "snapshots",
   "stopped",
   "token-dialog",
   "workspace",

@@ -10,6 +10,26 @@ export function memory(bytes: number): string {
     : `${Math.max(1, Math.round(bytes / 1024 ** 2))} MB`;
 }
 
+const DATA_UNITS = ["bytes", "KB", "MB", "GB", "TB"] as const;
+
+/** Returns e.g. `512 bytes`, `3.4 MB` or `120 GB`, with the same base as {@link memory}. */
+export function dataSize(bytes: number): string {
+  let value = Math.max(0, bytes);
+  let unit = 0;
+  // What would be written as 1024 of a unit is one of the next.
+  while (value >= 1023.5 && unit < DATA_UNITS.length - 1) {
+    value /= 1024;
+    unit += 1;
+  }
+  const text = unit > 0 && value < 99.95 ? trimmed(value) : String(Math.round(value));
+  return text === "1" && unit === 0 ? "1 byte" : `${text} ${DATA_UNITS[unit]}`;
+}
+
+/** Returns e.g. `1 file` or `12,345 files`. */
+export function fileCount(files: number): string {
+  return `${new Intl.NumberFormat("en").format(files)} ${files === 1 ? "file" : "files"}`;
+}
+
 /** Returns e.g. `1 CPU` or `0.5 CPUs`. */
 export function cpus(count: number): string {
   return `${trimmed(count)} ${count === 1 ? "CPU" : "CPUs"}`;

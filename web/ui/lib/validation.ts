@@ -8,9 +8,10 @@ export type Validator = (value: string) => string | undefined;
 
 export const PASSWORD_MINIMUM = 12;
 const PASSWORD_LIMIT_BYTES = 256;
-const WORKSPACE_NAME_LIMIT = 64;
+export const WORKSPACE_NAME_LIMIT = 64;
 const PERSON_NAME_LIMIT = 100;
 const REPOSITORY_LIMIT_BYTES = 2048;
+const SNAPSHOT_NOTE_LIMIT = 200;
 
 const byteLength = (value: string): number => new TextEncoder().encode(value).length;
 
@@ -100,6 +101,14 @@ export const personName: Validator = (value) => {
 /** A token's name follows the rule of a person's. */
 export const tokenName: Validator = (value) =>
   value.trim() === "" ? "Give the token a name, so that you know it again." : personName(value);
+
+/** Up to 200 characters, none of them a control character; empty means none. */
+export const snapshotNote: Validator = (value) => {
+  const trimmed = value.trim();
+  if ([...trimmed].length > SNAPSHOT_NOTE_LIMIT) return `Use at most ${SNAPSHOT_NOTE_LIMIT} characters.`;
+  if (/[\u0000-\u001f\u007f-\u009f]/.test(trimmed)) return "Leave out control characters.";
+  return undefined;
+};
 
 /** One rule of a new password, and whether it is kept. */
 export interface PasswordRule {

@@ -50,7 +50,7 @@ export function hasPrograms({ state }: Pick<Workspace, "state">): boolean {
 export function actionsFor(
   workspace: Workspace,
   user: User,
-): Readonly<Record<"start" | "wake" | "open" | "pause" | "sleep" | "stop" | "delete", boolean>> {
+): Readonly<Record<"start" | "wake" | "open" | "pause" | "sleep" | "snapshots" | "stop" | "delete", boolean>> {
   const { state } = workspace;
   const owned = isOwner(workspace, user);
   return {
@@ -61,6 +61,8 @@ export function actionsFor(
     pause: state === "running",
     // Say how it sleeps from now on.
     sleep: owned && state !== "deleting",
+    // They hold its files, which are its owner's alone.
+    snapshots: owned && state !== "deleting",
     stop: hasPrograms(workspace) || state === "starting",
     delete: state !== "deleting",
   };

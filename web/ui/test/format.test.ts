@@ -1,6 +1,18 @@
 import { expect, it } from "vitest";
 
-import { cpus, duration, initials, memory, relativeTime, shortDate, shortRepository, timeOfDay, wholeTime } from "@/lib/format";
+import {
+  cpus,
+  dataSize,
+  duration,
+  fileCount,
+  initials,
+  memory,
+  relativeTime,
+  shortDate,
+  shortRepository,
+  timeOfDay,
+  wholeTime,
+} from "@/lib/format";
 
 it.each([
   [-5, "0.0 s"],
@@ -20,6 +32,23 @@ it("writes sizes as people read them", () => {
     "1 CPU",
     "0.5 CPUs",
   ]);
+});
+
+it.each([
+  [-1, "0 bytes"],
+  [1, "1 byte"],
+  [1_023, "1023 bytes"],
+  [1_024, "1 KB"],
+  [1_024 * 1_023.9, "1 MB"],
+  [3.44 * 1024 ** 2, "3.4 MB"],
+  [120.4 * 1024 ** 3, "120 GB"],
+  [5_000 * 1024 ** 4, "5000 TB"],
+])("writes %d bytes as %s", (bytes, text) => {
+  expect(dataSize(bytes)).toBe(text);
+});
+
+it("counts files", () => {
+  expect([0, 1, 12_345].map(fileCount)).toEqual(["0 files", "1 file", "12,345 files"]);
 });
 
 it("writes moments relative to now, in both directions", () => {

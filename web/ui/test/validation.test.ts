@@ -10,6 +10,7 @@ import {
   passwordRules,
   personName,
   repositoryUrl,
+  snapshotNote,
   workspaceName,
 } from "@/lib/validation";
 
@@ -113,6 +114,14 @@ describe("passwords and names", () => {
     expect(personName("  ")).toEqual(expect.any(String));
     expect(personName("a\u0007b")).toEqual(expect.any(String));
     expect(personName("x".repeat(101))).toEqual(expect.any(String));
+  });
+
+  it("takes a short line, or none, for a snapshot's note", () => {
+    for (const note of ["", " a b ", "ü".repeat(200), "🦚".repeat(200), ` ${"x".repeat(200)} `]) {
+      expect(snapshotNote(note)).toBeUndefined();
+    }
+    expect(snapshotNote("ü".repeat(201))).toBe("Use at most 200 characters.");
+    expect(snapshotNote("a\tb")).toBe("Leave out control characters.");
   });
 });
 

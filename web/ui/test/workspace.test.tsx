@@ -43,12 +43,12 @@ describe("StateAnnouncer", () => {
 
 describe("what can be done", () => {
   it.each<[WorkspaceState, string]>([
-    ["stopped", "start sleep delete"],
-    ["starting", "sleep stop delete"],
-    ["running", "open pause sleep stop delete"],
-    ["paused", "wake open sleep stop delete"],
-    ["stopping", "sleep delete"],
-    ["failed", "start sleep delete"],
+    ["stopped", "start sleep snapshots delete"],
+    ["starting", "sleep snapshots stop delete"],
+    ["running", "open pause sleep snapshots stop delete"],
+    ["paused", "wake open sleep snapshots stop delete"],
+    ["stopping", "sleep snapshots delete"],
+    ["failed", "start sleep snapshots delete"],
     ["deleting", ""],
   ])("to one that is %s: %s", (state, expected) => {
     const can = actionsFor(workspace({ state }), ada);
@@ -60,7 +60,7 @@ describe("what can be done", () => {
     const owner = { id: "someone", name: "Someone" };
     expect(actionsFor(workspace({ owner }), ada)).toMatchObject({ open: false, pause: true, sleep: false, stop: true, delete: true });
     expect(actionsFor(workspace({ owner, state: "paused" }), ada)).toMatchObject({ wake: false, open: false, stop: true });
-    expect(actionsFor(workspace({ owner, state: "stopped" }), ada)).toMatchObject({ start: false });
+    expect(actionsFor(workspace({ owner, state: "stopped" }), ada)).toMatchObject({ start: false, snapshots: false });
   });
 
   it("frames the editor only where it is of the same site", () => {

@@ -23,7 +23,7 @@ use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::mpsc;
 
 use super::{DockerEngine, LOOK, MAKE};
-use crate::container::Host;
+use crate::container::{Host, seccomp};
 use crate::engine::{Call, Engine as _, EngineError, EngineResult};
 use crate::snapshot::porter::{Packed, Porter, PorterError, PorterResult};
 use crate::{labels, volume};
@@ -202,7 +202,7 @@ impl DockerPorter {
 
     async fn list(&self, of: Option<WorkspaceId>) -> EngineResult<Vec<String>> {
         let mut wanted = vec![format!("{}={}", labels::PORTER, self.host.instance)];
-        wanted.extend(of.map(|workspace| format!("{}={workspace}", labels::WORKSPACE)));
+        wanted.extend(of.map(|workspace| format!("{}={workspace}", labels::PORTER_OF)));
         let options = ListContainersOptions {
             all: true,
             filters: Some(HashMap::from([("label".to_owned(), wanted)])),
@@ -328,7 +328,10 @@ fn definition(host: &Host, call: Call, workspace: WorkspaceId) -> ContainerCreat
         readonly_rootfs: Some(true),
         cap_drop: Some(vec!["ALL".to_owned()]),
         cap_add: Some(CAPABILITIES.map(str::to_owned).to_vec()),
-        security_opt: Some(vec!["no-new-privileges:true".to_owned()]),
+        security_opt: Some(vec![
+            "no-new-privileges:true".to_owned(),
+            seccomp::option().to_owned(),
+        ]),
         ipc_mode: Some("private".to_owned()),
         cgroupns_mode: Some(HostConfigCgroupnsModeEnum::PRIVATE),
         network_mode: Some("none".to_owned()),
@@ -366,7 +369,7 @@ fn definition(host: &Host, call: Call, workspace: WorkspaceId) -> ContainerCreat
         image: Some(host.image.clone()),
         labels: Some(HashMap::from([
             (labels::PORTER.to_owned(), host.instance.clone()),
-            (labels::WORKSPACE.to_owned(), workspace.to_string()),
+            (labels::PORTER_OF.to_owned(), workspace.to_string()),
         ])),
         attach_stdin: Some(is_fed),
         attach_stdout: Some(true),
@@ -398,7 +401,9 @@ mod tests {
     #[test]
     fn the_definition_is_what_people_reviewed() {
         let pack = definition(&host(), Call::Pack, workspace().id);
-        insta::assert_json_snapshot!(pack);
+        let mut shown = serde_json::to_value(&pack).unwrap();
+        shown["HostConfig"]["SecurityOpt"][1] = "seccomp=…".into();
+        insta::assert_json_snapshot!(shown);
         let unpack = definition(&host(), Call::Unpack, workspace().id);
         let is_read_only = |body: &ContainerCreateBody| {
             let mounts = body

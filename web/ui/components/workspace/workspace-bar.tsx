@@ -1,12 +1,14 @@
 "use client";
 
-import { ChevronLeft, RotateCw, Square, SquareArrowOutUpRight } from "lucide-react";
+import { Camera, ChevronLeft, MoreHorizontal, RotateCw, Square, SquareArrowOutUpRight } from "lucide-react";
 import { useRef, useState } from "react";
 
 import { Mark } from "@/components/shell/logo";
 import { UserMenu } from "@/components/shell/user-menu";
 import { SharingDialog } from "@/components/sharing/sharing-dialog";
+import { SnapshotsDialog } from "@/components/snapshots/snapshots-dialog";
 import { Button } from "@/components/ui/button";
+import { DropdownMenu, DropdownMenuContent, DropdownMenuItem, DropdownMenuTrigger } from "@/components/ui/dropdown-menu";
 import { Skeleton } from "@/components/ui/skeleton";
 import { Tooltip } from "@/components/ui/tooltip";
 import { StopDialog } from "@/components/workspace/confirm-dialog";
@@ -76,14 +78,20 @@ function BarActions({ workspace, user, onReloadEditor }: WorkspaceBarProps) {
       {isOwner(workspace, user) && workspace.state !== "deleting" && <SharingDialog workspace={workspace} />}
       {onReloadEditor !== undefined && (
         <Tooltip label="Reload the editor">
-          <Button variant="ghost" size="icon-sm" className="text-muted-foreground" onClick={onReloadEditor} aria-label="Reload the editor">
+          <Button
+            variant="ghost"
+            size="icon-sm"
+            className="text-muted-foreground max-sm:hidden"
+            onClick={onReloadEditor}
+            aria-label="Reload the editor"
+          >
             <RotateCw aria-hidden="true" />
           </Button>
         </Tooltip>
       )}
       {can.open && (
         <Tooltip label="Open in a tab of its own">
-          <Button asChild variant="ghost" size="icon-sm" className="text-muted-foreground">
+          <Button asChild variant="ghost" size="icon-sm" className="text-muted-foreground max-sm:hidden">
             <a href={workspace.url} target="_blank" rel="noreferrer" aria-label="Open in a new tab">
               <SquareArrowOutUpRight aria-hidden="true" />
             </a>
@@ -104,6 +112,7 @@ function BarActions({ workspace, user, onReloadEditor }: WorkspaceBarProps) {
           <span className="max-sm:sr-only">Stop</span>
         </Button>
       )}
+      <BarMenu workspace={workspace} user={user} onReloadEditor={onReloadEditor} />
       <StopDialog
         name={workspace.name}
         isOpen={isAsking}
@@ -111,6 +120,59 @@ function BarActions({ workspace, user, onReloadEditor }: WorkspaceBarProps) {
         onConfirm={() => actions.stop(() => setIsAsking(false))}
         isBusy={actions.isStopping}
         returnFocus={() => stop.current?.focus()}
+      />
+    </>
+  );
+}
+
+/** What is asked for less often; on phones also what the bar has no room for. */
+function BarMenu({ workspace, user, onReloadEditor }: WorkspaceBarProps) {
+  const [isAtSnapshots, setIsAtSnapshots] = useState(false);
+  const menu = useRef<HTMLButtonElement>(null);
+  const can = actionsFor(workspace, user);
+  return (
+    <>
+      {can.snapshots && (
+        <DropdownMenu>
+          <DropdownMenuTrigger asChild>
+            <Button
+              ref={menu}
+              variant="ghost"
+              size="icon-sm"
+              className="text-muted-foreground"
+              aria-label={`More actions for ${workspace.name}`}
+            >
+              <MoreHorizontal aria-hidden="true" />
+            </Button>
+          </DropdownMenuTrigger>
+          <DropdownMenuContent align="end">
+            {onReloadEditor !== undefined && (
+              <DropdownMenuItem className="sm:hidden" onSelect={onReloadEditor}>
+                <RotateCw aria-hidden="true" />
+                Reload the editor
+              </DropdownMenuItem>
+            )}
+            {can.open && (
+              <DropdownMenuItem asChild className="sm:hidden">
+                <a href={workspace.url} target="_blank" rel="noreferrer">
+                  <SquareArrowOutUpRight aria-hidden="true" />
+                  Open in a new tab
+                </a>
+              </DropdownMenuItem>
+            )}
+            <DropdownMenuItem onSelect={() => setIsAtSnapshots(true)}>
+              <Camera aria-hidden="true" />
+              Snapshots…
+            </DropdownMenuItem>
+          </DropdownMenuContent>
+        </DropdownMenu>
+      )}
+      {/* Beside it: what is shown stays when the workspace goes to another state meanwhile. */}
+      <SnapshotsDialog
+        workspace={workspace}
+        isOpen={isAtSnapshots}
+        onOpenChange={setIsAtSnapshots}
+        returnFocus={() => menu.current?.focus()}
       />
     </>
   );

@@ -1,9 +1,10 @@
 "use client";
 
-import { MoreHorizontal, Moon, Play, Square, SquareArrowOutUpRight, Sun, Timer, Trash2 } from "lucide-react";
+import { Camera, MoreHorizontal, Moon, Play, Square, SquareArrowOutUpRight, Sun, Timer, Trash2 } from "lucide-react";
 import { memo, useRef, useState } from "react";
 
 import { TimeAgo } from "@/components/common/time-ago";
+import { SnapshotsDialog } from "@/components/snapshots/snapshots-dialog";
 import { Button } from "@/components/ui/button";
 import {
   DropdownMenu,
@@ -33,6 +34,7 @@ export const WorkspaceRow = memo(function WorkspaceRow({ workspace, user }: Work
   const [isDeleting, setIsDeleting] = useState(false);
   const [isAsking, setIsAsking] = useState(false);
   const [isChanging, setIsChanging] = useState(false);
+  const [isAtSnapshots, setIsAtSnapshots] = useState(false);
   const menu = useRef<HTMLButtonElement>(null);
   const actions = useWorkspaceActions(workspace);
   const can = actionsFor(workspace, user);
@@ -135,6 +137,12 @@ export const WorkspaceRow = memo(function WorkspaceRow({ workspace, user }: Work
                 Sleep…
               </DropdownMenuItem>
             )}
+            {can.snapshots && (
+              <DropdownMenuItem onSelect={() => setIsAtSnapshots(true)}>
+                <Camera aria-hidden="true" />
+                Snapshots…
+              </DropdownMenuItem>
+            )}
             <DropdownMenuItem
               disabled={!can.stop || actions.isStopping}
               onSelect={() => (hasPrograms(workspace) ? setIsAsking(true) : actions.stop())}
@@ -153,6 +161,12 @@ export const WorkspaceRow = memo(function WorkspaceRow({ workspace, user }: Work
           workspace={workspace}
           isOpen={isChanging}
           onOpenChange={setIsChanging}
+          returnFocus={() => menu.current?.focus()}
+        />
+        <SnapshotsDialog
+          workspace={workspace}
+          isOpen={isAtSnapshots}
+          onOpenChange={setIsAtSnapshots}
           returnFocus={() => menu.current?.focus()}
         />
         <StopDialog

@@ -1793,6 +1793,241 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/workspaces/{id}/snapshots": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists the snapshots of a workspace, newest first */
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    /** @description The workspace's id */
+                    id: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Snapshots"];
+                    };
+                };
+                /** @description Refused or failed */
+                default: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        put?: never;
+        /** Asks for a snapshot of a workspace: a copy of all its files, kept outside of it */
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    /** @description The workspace's id */
+                    id: string;
+                };
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": components["schemas"]["SnapshotRequest"];
+                };
+            };
+            responses: {
+                /** @description Asked for */
+                202: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Snapshot"];
+                    };
+                };
+                /** @description Refused or failed */
+                default: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/workspaces/{id}/snapshots/{snapshot}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Deletes a snapshot for good */
+        delete: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    /** @description The workspace's id */
+                    id: string;
+                    /** @description The snapshot's id */
+                    snapshot: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Deleted */
+                204: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content?: never;
+                };
+                /** @description Refused or failed */
+                default: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/workspaces/{id}/snapshots/{snapshot}/content": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Downloads the files of a snapshot: a tar archive, compressed with Zstandard */
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    /** @description The workspace's id */
+                    id: string;
+                    /** @description The snapshot's id */
+                    snapshot: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description The archive: `workspace/` and `home/` */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/zstd": unknown;
+                    };
+                };
+                /** @description Refused or failed */
+                default: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/workspaces/{id}/snapshots/{snapshot}/restore": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Asks that the files of a stopped workspace become those of a snapshot
+         * @description Its present files are kept first, in the snapshot that is answered. Once that is ready the workspace
+         *     starts by itself, with the files of the other; if it fails, nothing is changed.
+         */
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    /** @description The workspace's id */
+                    id: string;
+                    /** @description The snapshot's id */
+                    snapshot: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Asked for */
+                202: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Snapshot"];
+                    };
+                };
+                /** @description Refused or failed */
+                default: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/workspaces/{id}/start": {
         parameters: {
             query?: never;
@@ -2569,6 +2804,76 @@ export interface components {
              */
             stop_after_seconds?: number | null;
         };
+        /** @description A copy of all files of a workspace, kept outside of it. */
+        Snapshot: {
+            /**
+             * Format: int64
+             * @description Bytes of its archive; so far, while it is made.
+             */
+            bytes: number;
+            /**
+             * Format: date-time
+             * @description When it was asked for.
+             */
+            created_at: string;
+            /** @description Why it could not be made, or why a workspace did not get its files. */
+            failure?: string | null;
+            /**
+             * Format: int64
+             * @description Files in it, once it is ready.
+             */
+            files: number;
+            /**
+             * Format: date-time
+             * @description When it was ready, or failed.
+             */
+            finished_at?: string | null;
+            /** @description Its id. */
+            id: string;
+            /** @description Why it was taken. */
+            kind: components["schemas"]["SnapshotKind"];
+            /** @description What its owner wrote about it. */
+            note: string;
+            /**
+             * Format: int64
+             * @description Files that could not be read, and are not in it.
+             */
+            skipped: number;
+            /** @description How far it is. */
+            state: components["schemas"]["SnapshotState"];
+            /** @description The workspace it was taken of. */
+            workspace_id: string;
+        };
+        /**
+         * @description Why a snapshot was taken: its owner asked, its time had come, or the files were about to be replaced
+         *     by those of another.
+         * @enum {string}
+         */
+        SnapshotKind: "manual" | "scheduled" | "before_restore";
+        /** @description A snapshot that somebody wants. */
+        SnapshotRequest: {
+            /** @description What they write about it: one line of up to 200 characters. */
+            note?: string;
+        };
+        /**
+         * @description How far a snapshot is.
+         * @enum {string}
+         */
+        SnapshotState: "making" | "ready" | "failed";
+        /** @description A snapshot that a workspace is to begin with. */
+        SnapshotWish: {
+            /** @description Which of its snapshots. */
+            snapshot_id: string;
+            /** @description The workspace it was taken of. */
+            workspace_id: string;
+        };
+        /** @description The snapshots of a workspace. */
+        Snapshots: {
+            /** @description How many that somebody asked for the workspace may have. */
+            limit: number;
+            /** @description Newest first. */
+            snapshots: components["schemas"]["Snapshot"][];
+        };
         /** @description An API token, without its secret. */
         Token: {
             /**
@@ -2740,6 +3045,7 @@ export interface components {
              */
             repository?: string | null;
             size?: components["schemas"]["Size"] | null;
+            snapshot?: components["schemas"]["SnapshotWish"] | null;
         };
         /**
          * @description Where a workspace is in its life.
