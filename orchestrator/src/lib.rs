@@ -4,11 +4,12 @@
 //! row in `intent`, and is answered. From then on `reconcile` works: it looks (`observe`, through
 //! `engine` and `ready`), decides (`plan`, pure), acts, and looks again, until the world is as the
 //! row says. `container`, `network`, `volume`, `image` and `launch` say what the world should look
-//! like in detail; `feed`, `progress` and `logs` tell others what became of it.
+//! like in detail; `feed`, `progress` and `logs` tell others what became of it. `snapshot` keeps copies
+//! of files, and fills the volumes of a workspace that is to begin with one.
 //!
 //! [`examine`] looks at the engine for an operator, and changes nothing.
 //!
-//! Nothing is remembered outside the store and the engine itself, so a process may die between any
+//! Nothing is remembered outside the store, the engine itself and the directory of snapshots, so a process may die between any
 //! two steps. Volumes are made here and never removed.
 
 mod api;
