@@ -9,8 +9,9 @@
 //!
 //! [`examine`] looks at the engine for an operator, and changes nothing.
 //!
-//! Nothing is remembered outside the store, the engine itself and the directory of snapshots, so a process may die between any
-//! two steps. Volumes are made here and never removed.
+//! Nothing is remembered outside the store, the engine itself and the directory of snapshots, so a
+//! process may die between any two steps. [`trash`] alone removes volumes, and a fill alone empties
+//! them.
 
 mod api;
 mod container;

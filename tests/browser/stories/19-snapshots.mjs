@@ -15,7 +15,7 @@ const reaches = (ada, id, wanted) => until(`it to be ${wanted}`, async () => (aw
 async function openSnapshots(ada, name) {
   await ada.visit("/dashboard");
   await onDashboard(ada);
-  await ada.page.getByRole("button", { name: `More actions for ${name}` }).click();
+  await ada.page.getByRole("button", { name: `More actions for ${name}`, exact: true }).click();
   await ada.page.getByRole("menuitem", { name: "Snapshots…" }).click();
   const dialog = ada.page.getByRole("dialog", { name: `Snapshots of ${name}` });
   await dialog.waitFor();
