@@ -126,16 +126,39 @@ pub fn run_pack(args: &[OsString]) -> ExitCode {
     run(args, |roots, complaints| {
         // Rust's own standard output looks for ends of lines in what is written.
         let output = File::from(std::io::stdout().as_fd().try_clone_to_owned()?);
-        let mut output = BufWriter::with_capacity(CHUNK, output);
+        let mut output = BufWriter::with_capacity(CHUNK, Counted { output, bytes: 0 });
         let end = pack::write(roots, &mut output, complaints)?;
         output.flush()?;
         complaints.finish();
+        // Whoever reads the archive through others learns so whether all of it arrived.
         log::say_to_init(&format!(
-            "packed {} files and {} directories, {} bytes; skipped {}",
-            end.files, end.directories, end.bytes, end.skipped
+            "packed {} files and {} directories, {} bytes; skipped {}; {} bytes of archive",
+            end.files,
+            end.directories,
+            end.bytes,
+            end.skipped,
+            output.get_ref().bytes
         ));
         Ok(())
     })
+}
+
+/// Counts what is written.
+struct Counted {
+    output: File,
+    bytes: u64,
+}
+
+impl std::io::Write for Counted {
+    fn write(&mut self, buffer: &[u8]) -> std::io::Result<usize> {
+        let count = self.output.write(buffer)?;
+        self.bytes = self.bytes.saturating_add(count as u64);
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.output.flush()
+    }
 }
 
 /// Does `bridge unpack`: the archive comes from standard input, and replaces what is in the volumes.

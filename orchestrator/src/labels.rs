@@ -20,6 +20,9 @@ pub(crate) const PORTER: &str = "kalpana.porter";
 /// Whose files such a container carries. Not [`WORKSPACE`], by which people find what runs in one.
 pub(crate) const PORTER_OF: &str = "kalpana.porter.workspace";
 
+/// Which process made such a container.
+pub(crate) const PORTER_PROCESS: &str = "kalpana.porter.process";
+
 /// By which list of files the image vouches for what its editor serves. An image has it, and the
 /// engine shows it on the image's containers.
 pub(crate) const ASSETS: &str = "kalpana.assets";

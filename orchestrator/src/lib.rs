@@ -93,6 +93,9 @@ const ADOPTION_LIMIT: Duration = Duration::from_secs(3);
 /// that was restored from a backup shows itself as such things; the grace gives people time.
 const ORPHAN_GRACE: Duration = Duration::from_secs(5 * 60);
 
+/// How soon it is tried again to remove the containers that carried files for an earlier process.
+const CLEAR_AGAIN: Duration = Duration::from_secs(60);
+
 /// What the orchestrator is given.
 pub struct Dependencies {
     /// URLs and directories.
@@ -194,10 +197,10 @@ pub async fn run(dependencies: Dependencies, shutdown: CancellationToken) -> Res
         groups: directories.groups(),
         has_ipv6: Path::new("/proc/sys/net/ipv6").exists(),
     };
-    let porter: Arc<dyn Porter> = Arc::new(DockerPorter {
-        engine: DockerEngine::clone(&engine),
-        host: host.clone(),
-    });
+    let porter: Arc<dyn Porter> = Arc::new(DockerPorter::new(
+        DockerEngine::clone(&engine),
+        host.clone(),
+    ));
     let instance = config.instance.clone();
     let limits = snapshot::keeper::Limits {
         manual: config.snapshots_per_workspace,
@@ -224,10 +227,7 @@ pub async fn run(dependencies: Dependencies, shutdown: CancellationToken) -> Res
         engine_socket: config.engine_socket.into(),
         store: Arc::clone(&workspaces),
         bridges: Arc::new(followers.clone()),
-        filler: Arc::new(FromShelf {
-            shelf: shelf.clone(),
-            porter: Arc::clone(&porter),
-        }),
+        filler: Arc::new(FromShelf::new(shelf.clone(), Arc::clone(&porter))),
         feeds: feeds.clone(),
         board,
         journal: journal.clone(),
@@ -385,8 +385,12 @@ async fn begin_snapshots(shelf: &Shelf, porter: &Arc<dyn Porter>, now: Timestamp
     // Whoever writes to a volume ends those that an earlier process set to it, so this can wait.
     let porter = Arc::clone(porter);
     tokio::spawn(async move {
-        if let Err(error) = porter.clear().await {
-            tracing::warn!(%error, "could not remove the containers that carried files: {error}");
+        while let Err(error) = porter.clear().await {
+            tracing::warn!(
+                %error,
+                "could not remove the containers that carried files, trying again: {error}"
+            );
+            tokio::time::sleep(CLEAR_AGAIN).await;
         }
     });
 }

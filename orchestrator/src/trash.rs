@@ -181,6 +181,11 @@ impl Emptier {
             by_workspace.entry(workspace).or_default();
         }
         let living = self.workspaces.all_workspaces().await?;
+        // Snapshots that a workspace is still to be filled from.
+        let filling = living
+            .iter()
+            .filter_map(|row| Some(row.filled_from?.workspace));
+        let needed: BTreeSet<WorkspaceId> = filling.collect();
         let living: BTreeSet<WorkspaceId> = living.into_iter().map(|row| row.id).collect();
         let mut counts = BTreeMap::from([("in_use", 0), ("in_trash", 0), ("unknown", 0)]);
         for (id, names) in by_workspace {
@@ -193,7 +198,7 @@ impl Emptier {
             };
             let kind = match verdict {
                 Verdict::Due | Verdict::GivenUp => {
-                    self.remove(id, &names).await;
+                    self.remove(id, &names, needed.contains(&id)).await;
                     continue;
                 }
                 Verdict::InUse => "in_use",
@@ -270,8 +275,8 @@ impl Emptier {
 
     /// Removes the snapshots and the volumes of a workspace that was given up. What is left is tried
     /// again at the next look.
-    async fn remove(&self, id: WorkspaceId, names: &[String]) {
-        if let Err(error) = self.shelf.remove_all(id) {
+    async fn remove(&self, id: WorkspaceId, names: &[String], are_snapshots_needed: bool) {
+        if !are_snapshots_needed && let Err(error) = self.shelf.remove_all(id) {
             tracing::warn!(
                 workspace.id = %id, %error,
                 "could not remove the snapshots of {id}, trying again: {error}"

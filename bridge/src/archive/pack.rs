@@ -264,7 +264,7 @@ impl<W: Write> Packer<'_, W> {
         let mut meta = Meta::of(&stat);
         meta.attributes = self.attributes(file.as_fd());
         self.end.files += 1;
-        self.end.bytes += size;
+        self.end.bytes = self.end.bytes.saturating_add(size);
         self.remember(&stat);
         let Some(parts) = sparse::parts(file.as_fd(), &stat) else {
             self.writer.entry(&self.path, Kind::File { size }, &meta)?;

@@ -140,6 +140,7 @@ impl From<SnapshotError> for Refusal {
             SnapshotError::Shelf(error) if error.is_full() => {
                 (StatusCode::INSUFFICIENT_STORAGE, "disk_full")
             }
+            SnapshotError::Engine(_) => (StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
             SnapshotError::Archive(_) | SnapshotError::Shelf(_) => {
                 (StatusCode::INTERNAL_SERVER_ERROR, "internal")
             }

@@ -22,6 +22,8 @@ impl Reconciler {
             return Ok(());
         };
         self.note(row, PhaseName::Volume, PhaseStatus::Running);
+        // It may take long, and others start meanwhile.
+        self.memory(row.id, |memory| memory.place = None);
         let text = format!(
             "putting the files of the snapshot {} in place",
             from.snapshot

@@ -5,6 +5,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -102,6 +103,7 @@ pub(crate) fn write(
     let file = File::options()
         .write(true)
         .create_new(true)
+        .mode(0o600)
         .open(path)
         .map_err(&failed)?;
     let counted = Counted {

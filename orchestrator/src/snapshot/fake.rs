@@ -1,6 +1,7 @@
 //! Volumes in memory, and who carries files in and out of them.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -17,6 +18,8 @@ pub(crate) struct FakePorter {
     pub(crate) volumes: Arc<Mutex<BTreeMap<WorkspaceId, Bytes>>>,
     /// Why nothing can be read, if so.
     pub(crate) failure: Arc<Mutex<Option<String>>>,
+    /// How many files cannot be read.
+    pub(crate) skipped: Arc<AtomicU64>,
     /// Packing waits for a permit of these.
     pub(crate) gate: Arc<Semaphore>,
 }
@@ -26,6 +29,7 @@ impl Default for FakePorter {
         Self {
             volumes: Arc::default(),
             failure: Arc::default(),
+            skipped: Arc::default(),
             gate: Arc::new(Semaphore::new(Semaphore::MAX_PERMITS)),
         }
     }
@@ -45,7 +49,7 @@ impl Porter for FakePorter {
             Some(failure) => Err(PorterError::Failed(failure)),
             None => Ok(Packed {
                 files: 7,
-                skipped: 1,
+                skipped: self.skipped.load(Ordering::Relaxed),
             }),
         }
     }

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use kalpana_domain::id::WorkspaceId;
 use kalpana_domain::snapshot::SnapshotRef;
 use kalpana_protocol::orchestrator::SnapshotState;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 use super::archive::{self, ArchiveError};
 use super::porter::{Porter, PorterError};
@@ -15,6 +15,9 @@ use super::shelf::{Shelf, ShelfError};
 
 /// Parts of an archive that wait for who takes them.
 pub(super) const QUEUE: usize = 8;
+
+/// Workspaces that are filled at the same time.
+const AT_ONCE: usize = 2;
 
 /// Volumes were not filled.
 #[derive(Debug, thiserror::Error)]
@@ -47,13 +50,26 @@ pub(crate) trait Filler: fmt::Debug + Send + Sync {
 /// Fills volumes from the shelf.
 #[derive(Debug, Clone)]
 pub(crate) struct FromShelf {
-    pub(crate) shelf: Shelf,
-    pub(crate) porter: Arc<dyn Porter>,
+    shelf: Shelf,
+    porter: Arc<dyn Porter>,
+    places: Arc<Semaphore>,
+}
+
+impl FromShelf {
+    /// Fills from `shelf`.
+    pub(crate) fn new(shelf: Shelf, porter: Arc<dyn Porter>) -> Self {
+        Self {
+            shelf,
+            porter,
+            places: Arc::new(Semaphore::new(AT_ONCE)),
+        }
+    }
 }
 
 #[async_trait]
 impl Filler for FromShelf {
     async fn fill(&self, workspace: WorkspaceId, from: SnapshotRef) -> Result<(), FillError> {
+        let _place = self.places.acquire().await;
         let record = self
             .shelf
             .get(from)?

@@ -23,7 +23,7 @@ use super::filler::{QUEUE, blocking};
 use super::porter::{Packed, Porter, PorterError};
 use super::schedule::{self, BEFORE_RESTORE_KEPT};
 use super::shelf::{Record, Shelf, ShelfError};
-use crate::engine::Engine;
+use crate::engine::{Engine, EngineError};
 use crate::intent::{IntentError, Intents};
 use crate::logs::Journal;
 use crate::metrics::Metrics;
@@ -76,6 +76,9 @@ pub(crate) enum SnapshotError {
     /// The directory of snapshots cannot be used.
     #[error(transparent)]
     Shelf(#[from] ShelfError),
+    /// The engine does not say what is there.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
 }
 
 type SnapshotResult<T> = Result<T, SnapshotError>;
@@ -167,13 +170,12 @@ impl Keeper {
         asked: &TakeSnapshot,
         request_id: Option<&str>,
     ) -> SnapshotResult<Record> {
-        let row = self.intents.find(id).await?;
         let note = SnapshotNote::parse(&asked.note).map_err(|error| IntentError::Invalid {
             field: "note",
             reason: error.to_string(),
         })?;
+        let (busy, row) = self.enter(id).await?;
         require_own_files(&row)?;
-        let busy = self.state.enter(row.id)?;
         let kept = self.shelf.list(row.id)?;
         let manual = kept.iter().filter(|record| {
             record.kind == SnapshotKind::Manual && record.state != SnapshotState::Failed
@@ -194,14 +196,16 @@ impl Keeper {
         self.begin(&record)?;
         let (this, begun) = (self.clone(), record.clone());
         self.state.tasks.spawn(async move {
-            this.make(begun).await;
+            let made = this.make(begun).await;
+            this.prune(made.workspace, &[made.reference()]).await;
             drop(busy);
         });
         Ok(record)
     }
 
     /// Begins to replace a stopped workspace's files by those of one of its snapshots: its present
-    /// files are kept first, in the snapshot that is returned, and it is started afterwards.
+    /// files are kept first, in the snapshot that is returned, and it is started afterwards. One whose
+    /// own files are not in place has none to keep, and the snapshot itself is returned.
     ///
     /// # Errors
     /// [`SnapshotError`]; nothing was begun.
@@ -212,12 +216,15 @@ impl Keeper {
         asker: &Asker,
         request_id: Option<&str>,
     ) -> SnapshotResult<Record> {
-        let row = self.intents.find(id).await?;
+        let (busy, row) = self.enter(id).await?;
         let wanted = self.ready(&row, snapshot)?;
-        if !matches!(row.lifecycle, Lifecycle::Stopped | Lifecycle::Failed { .. }) {
-            return Err(SnapshotError::NotStopped);
+        self.require_stopped(&row).await?;
+        let from = wanted.reference();
+        // Its volumes hold none of its own files yet: those before are in a snapshot already.
+        if row.filled_from.is_some() {
+            self.intents.fill(&row, from, asker, request_id).await?;
+            return Ok(wanted);
         }
-        let busy = self.state.enter(row.id)?;
         let note = format!("before the snapshot of {} was restored", wanted.created_at);
         let note = SnapshotNote::parse(&note).unwrap_or_default();
         let record = self.record(&row, SnapshotKind::BeforeRestore, note);
@@ -227,20 +234,40 @@ impl Keeper {
         let request_id = request_id.map(str::to_owned);
         self.state.tasks.spawn(async move {
             let made = this.make(begun).await;
+            let kept = made.reference();
             if made.state == SnapshotState::Ready {
-                let from = wanted.reference();
                 let filled = this
-                    .intents
-                    .fill(&row, from, &asker, request_id.as_deref())
+                    .fill(&row, from, made.skipped, &asker, request_id.as_deref())
                     .await;
-                match filled {
-                    Ok(_) => this.prune(row.id, &[made.reference(), from]).await,
-                    Err(error) => this.not_restored(made, &error),
+                if let Err(why) = filled {
+                    this.not_restored(made, &why);
                 }
             }
+            this.prune(row.id, &[kept, from]).await;
             drop(busy);
         });
         Ok(record)
+    }
+
+    /// Has a workspace filled from a snapshot, once its present files are kept.
+    ///
+    /// # Errors
+    /// Why not, in words for people; nothing is changed then.
+    async fn fill(
+        &self,
+        row: &Workspace,
+        from: SnapshotRef,
+        skipped: u64,
+        asker: &Asker,
+        request_id: Option<&str>,
+    ) -> Result<(), String> {
+        if skipped > 0 {
+            return Err(format!(
+                "{skipped} of its present files could not be read, so they could not be kept"
+            ));
+        }
+        let filled = self.intents.fill(row, from, asker, request_id).await;
+        filled.map(drop).map_err(|error| describe(&error))
     }
 
     /// Deletes a snapshot.
@@ -254,12 +281,9 @@ impl Keeper {
         asker: &Asker,
         request_id: Option<&str>,
     ) -> SnapshotResult<()> {
-        let row = self.intents.find(id).await?;
+        // Not while a restore may be about to need it.
+        let (_busy, row) = self.enter(id).await?;
         let record = self.find(&row, snapshot)?;
-        if record.state == SnapshotState::Making {
-            let why = "this snapshot is being taken; wait until it is ready";
-            return Err(SnapshotError::InProgress(why));
-        }
         let of = record.reference();
         let needed = self.needed().await?;
         if let Some((workspace, _)) = needed.iter().find(|(_, needed)| *needed == of) {
@@ -343,8 +367,8 @@ impl Keeper {
         let record = self.record(row, SnapshotKind::Scheduled, SnapshotNote::default());
         self.begin(&record)?;
         let made = self.make(record).await;
-        drop(busy);
         self.prune(row.id, &[made.reference()]).await;
+        drop(busy);
         Ok(())
     }
 
@@ -353,6 +377,30 @@ impl Keeper {
     pub(super) fn is_free(&self, workspace: WorkspaceId) -> bool {
         let busy = self.state.busy.lock().expect("no holder panics");
         !busy.contains(&workspace)
+    }
+
+    /// Keeps others away from the snapshots of a workspace. Returns it as it is from then on.
+    async fn enter(&self, id: &str) -> SnapshotResult<(Busy, Workspace)> {
+        let workspace = self.intents.find(id).await?.id;
+        let busy = self.state.enter(workspace)?;
+        let row = self.intents.find(id).await?;
+        Ok((busy, row))
+    }
+
+    /// Refuses where programs may still write to a workspace's volumes: one that failed may have a
+    /// container that could not be ended.
+    async fn require_stopped(&self, row: &Workspace) -> SnapshotResult<()> {
+        match row.lifecycle {
+            Lifecycle::Stopped => return Ok(()),
+            Lifecycle::Failed { .. } => {}
+            _ => return Err(SnapshotError::NotStopped),
+        }
+        let left = self.engine.containers(Some(row.id)).await?;
+        if left.is_empty() {
+            Ok(())
+        } else {
+            Err(SnapshotError::NotStopped)
+        }
     }
 
     /// Writes down that a snapshot is to be made.
@@ -386,11 +434,14 @@ impl Keeper {
                 record.failure = Some(failure);
             }
         }
+        // What is not written down is not there: nothing may rely on it.
         if let Err(error) = self.shelf.finish(&record) {
             tracing::error!(
                 workspace.id = %record.workspace, snapshot.id = %record.id, %error,
                 "could not write down what became of a snapshot of {}: {error}", record.workspace
             );
+            record.state = SnapshotState::Failed;
+            record.failure = Some(error.to_string());
         }
         let outcome = match record.state {
             SnapshotState::Ready => "ready",
@@ -433,13 +484,12 @@ impl Keeper {
     }
 
     /// Writes down, beside the snapshot of a workspace's files, that these were not replaced.
-    fn not_restored(&self, mut made: Record, error: &IntentError) {
-        let error = describe(error);
+    fn not_restored(&self, mut made: Record, why: &str) {
         tracing::warn!(
-            workspace.id = %made.workspace, error,
-            "{} was not restored, its files are as they were: {error}", made.workspace
+            workspace.id = %made.workspace, why,
+            "{} was not restored, its files are as they were: {why}", made.workspace
         );
-        let text = format!("The workspace was not restored, its files are as they were: {error}");
+        let text = format!("The workspace was not restored, its files are as they were: {why}");
         self.journal.note(made.workspace, self.clock.now(), &text);
         made.failure = Some(text);
         if let Err(error) = self.shelf.finish(&made) {
@@ -454,6 +504,7 @@ impl Keeper {
             let needed: Vec<_> = needed.chain(besides.iter().copied()).collect();
             let taken = self.shelf.list(workspace)?;
             for (kind, keep) in [
+                (SnapshotKind::Manual, usize::MAX),
                 (SnapshotKind::Scheduled, self.limits.scheduled),
                 (SnapshotKind::BeforeRestore, BEFORE_RESTORE_KEPT),
             ] {

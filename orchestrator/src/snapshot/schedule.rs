@@ -29,9 +29,13 @@ pub(super) fn is_due(row: &Workspace, taken: &[Record], every: Duration, now: Ti
     if row.filled_from.is_some() {
         return false;
     }
+    // What is of a time to come was taken while the clock was wrong.
+    let past = taken.iter().filter(|record| record.created_at <= now);
     // A failed attempt counts too, or a full disk would be written to at every look.
-    let last = taken.iter().map(|record| record.created_at).max();
-    let from = last.unwrap_or(row.created_at);
+    let tried = past.clone().map(|record| record.created_at).max();
+    let whole = past.filter(|record| record.state == SnapshotState::Ready);
+    let last = whole.map(|record| record.created_at).max();
+    let from = tried.unwrap_or(row.created_at);
     let every = SignedDuration::try_from(every).unwrap_or(SignedDuration::MAX);
     let has_news = is_in_use || last.is_none_or(|last| since > last);
     has_news && now.duration_since(from) >= every
@@ -111,6 +115,14 @@ mod tests {
         assert!(!is_due(&row, &last, DAY, at(500)));
         row.updated_at = at(30);
         assert!(is_due(&row, &last, DAY, at(500)));
+        // What could not be taken is tried again the next day.
+        let mut failed = last.to_vec();
+        failed.push(taken(40, SnapshotKind::Scheduled, SnapshotState::Failed));
+        assert!(!is_due(&row, &failed, DAY, at(63)));
+        assert!(is_due(&row, &failed, DAY, at(64)));
+        // One from a time when the clock was wrong keeps nothing from being taken.
+        failed.push(taken(90_000, SnapshotKind::Scheduled, SnapshotState::Ready));
+        assert!(is_due(&row, &failed, DAY, at(64)));
         row.lifecycle = Lifecycle::Stopping { since: at(30) };
         assert!(!is_due(&row, &last, DAY, at(500)), "it is on its way");
     }

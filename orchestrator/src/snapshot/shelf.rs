@@ -53,6 +53,14 @@ pub(crate) struct Record {
 }
 
 impl Record {
+    /// Notes that whoever was making it has ended.
+    fn interrupted(&mut self) {
+        let text = "Kalpana ended while the snapshot was taken; take it again.";
+        self.state = SnapshotState::Failed;
+        self.bytes = 0;
+        self.failure = Some(text.to_owned());
+    }
+
     /// Returns how it is named elsewhere.
     pub(crate) fn reference(&self) -> SnapshotRef {
         SnapshotRef {
@@ -146,23 +154,25 @@ impl Shelf {
     /// # Errors
     /// [`ShelfError`] when the system refuses.
     pub(crate) fn list(&self, workspace: WorkspaceId) -> ShelfResult<Vec<Record>> {
-        let directory = self.directory(workspace);
         let mut found = Vec::new();
-        for name in names(&directory)? {
-            let Some(id) = name
-                .strip_suffix(".json")
-                .and_then(|stem| SnapshotId::parse(stem).ok())
-            else {
-                continue;
-            };
-            let reference = SnapshotRef {
-                workspace,
-                snapshot: id,
-            };
-            found.extend(self.get(reference)?);
+        for of in self.references(workspace)? {
+            found.extend(self.get(of)?);
         }
         found.sort_by_key(|record| std::cmp::Reverse((record.created_at, record.id)));
         Ok(found)
+    }
+
+    /// Lists the snapshots of which there is a record, legible or not.
+    fn references(&self, workspace: WorkspaceId) -> ShelfResult<Vec<SnapshotRef>> {
+        let names = names(&self.directory(workspace))?.into_iter();
+        let id = |name: String| SnapshotId::parse(name.strip_suffix(".json")?).ok();
+        Ok(names
+            .filter_map(id)
+            .map(|snapshot| SnapshotRef {
+                workspace,
+                snapshot,
+            })
+            .collect())
     }
 
     /// Returns a snapshot's record. `None` when there is none, or one that cannot be read.
@@ -170,18 +180,29 @@ impl Shelf {
     /// # Errors
     /// [`ShelfError`] when the system refuses.
     pub(crate) fn get(&self, of: SnapshotRef) -> ShelfResult<Option<Record>> {
+        let mut found = self.read(of)?;
+        if let Some(record) = &mut found
+            && record.state == SnapshotState::Making
+        {
+            let making = self.lock();
+            match making.get(&record.id) {
+                Some(bytes) => record.bytes = bytes.load(Ordering::Relaxed),
+                // What became of it could not be written down.
+                None => record.interrupted(),
+            }
+        }
+        Ok(found)
+    }
+
+    /// Returns a record as it is written.
+    fn read(&self, of: SnapshotRef) -> ShelfResult<Option<Record>> {
         let path = self.record(of);
         let text = match fs::read(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             read => read.map_err(refused(&path))?,
         };
         match serde_json::from_slice::<Record>(&text) {
-            Ok(mut record) if record.reference() == of => {
-                if let Some(bytes) = self.lock().get(&record.id) {
-                    record.bytes = bytes.load(Ordering::Relaxed);
-                }
-                Ok(Some(record))
-            }
+            Ok(record) if record.reference() == of => Ok(Some(record)),
             unreadable => {
                 let reason = match unreadable {
                     Ok(_) => "it is another's".to_owned(),
@@ -242,16 +263,18 @@ impl Shelf {
     pub(crate) fn settle(&self, now: Timestamp) -> ShelfResult<usize> {
         let mut interrupted = 0;
         for workspace in self.workspaces()? {
-            for mut record in self.list(workspace)? {
+            for of in self.references(workspace)? {
+                let Some(mut record) = self.read(of)? else {
+                    continue;
+                };
                 if record.state == SnapshotState::Making {
-                    record.state = SnapshotState::Failed;
+                    record.interrupted();
                     record.finished_at = Some(now);
-                    record.bytes = 0;
-                    record.failure = Some(
-                        "Kalpana ended while the snapshot was taken; take it again.".to_owned(),
-                    );
-                    self.finish(&record)?;
                     interrupted += 1;
+                    // Until it can be written down it counts as failed all the same.
+                    if let Err(error) = self.finish(&record) {
+                        tracing::warn!(%error, "could not settle a snapshot: {error}");
+                    }
                 }
             }
             let directory = self.directory(workspace);

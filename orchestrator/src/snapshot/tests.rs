@@ -1,6 +1,7 @@
 //! Snapshots against a real store and a real directory, with volumes in memory.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -135,10 +136,7 @@ impl World {
     }
 
     fn filler(&self) -> FromShelf {
-        FromShelf {
-            shelf: self.keeper.shelf.clone(),
-            porter: Arc::new(self.porter.clone()),
-        }
+        FromShelf::new(self.keeper.shelf.clone(), Arc::new(self.porter.clone()))
     }
 
     async fn audited(&self) -> Vec<AuditAction> {
@@ -157,7 +155,7 @@ async fn a_snapshot_holds_the_files_and_is_audited() {
     let row = world.stopped(b"some files").await;
     let made = world.taken(&row).await;
     assert_eq!(made.state, SnapshotState::Ready);
-    assert_eq!((made.files, made.skipped), (7, 1));
+    assert_eq!(made.files, 7);
     assert_eq!(made.note.as_str(), "a note");
     let (id, asker) = (made.id.to_string(), world.asker());
     let content = world.keeper.content(row.id.as_str(), &id, &asker, None);
@@ -406,4 +404,54 @@ async fn what_is_in_use_gets_a_snapshot_a_day_and_the_oldest_go() {
     let scheduled = found.iter().filter(|r| r.kind == SnapshotKind::Scheduled);
     assert_eq!(scheduled.count(), 2);
     assert!(found.iter().any(|found| found.id == asked.id));
+}
+
+#[tokio::test]
+async fn what_could_not_be_kept_whole_or_written_down_is_not_replaced() {
+    let world = World::new().await;
+    let row = world.stopped(b"old").await;
+    let old = world.taken(&row).await;
+    let (id, asker) = (old.id.to_string(), world.asker());
+    world.porter.skipped.store(1, Ordering::Relaxed);
+    let kept = world.keeper.restore(row.id.as_str(), &id, &asker, None);
+    let kept = kept.await.unwrap();
+    let found = world.settled(&row).await;
+    let kept = found.iter().find(|found| found.id == kept.id).unwrap();
+    assert!(kept.failure.as_ref().unwrap().contains("1 of its present"));
+    world.porter.skipped.store(0, Ordering::Relaxed);
+
+    // The record cannot be written while something else is in its place.
+    world.porter.gate.forget_permits(Semaphore::MAX_PERMITS);
+    let kept = world.keeper.restore(row.id.as_str(), &id, &asker, None);
+    let kept = kept.await.unwrap();
+    let record = world.keeper.shelf.archive(kept.reference());
+    let record = record.with_file_name(format!("{}.json", kept.id));
+    std::fs::remove_file(&record).unwrap();
+    std::fs::create_dir_all(record.join("occupied")).unwrap();
+    world.porter.gate.add_permits(10);
+    while !world.keeper.is_free(row.id) {
+        tokio::task::yield_now().await;
+    }
+    let now = world.fixture.intents.find(row.id.as_str()).await.unwrap();
+    assert_eq!((now.filled_from, now.version), (None, row.version));
+}
+
+#[tokio::test]
+async fn one_whose_files_are_not_in_place_is_restored_without_keeping_the_mixture() {
+    let world = World::new().await;
+    let row = world.stopped(b"old").await;
+    let old = world.taken(&row).await;
+    let (id, asker) = (old.id.to_string(), world.asker());
+    let half = Workspace {
+        filled_from: Some(old.reference()),
+        ..row.clone()
+    };
+    let store = &world.fixture.store;
+    store.update_workspace(&half, None).await.unwrap();
+    let answered = world.keeper.restore(row.id.as_str(), &id, &asker, None);
+    assert_eq!(answered.await.unwrap(), old);
+    assert_eq!(world.settled(&row).await, std::slice::from_ref(&old));
+    let now = world.fixture.intents.find(row.id.as_str()).await.unwrap();
+    assert!(matches!(now.lifecycle, Lifecycle::Starting { .. }));
+    assert_eq!(now.filled_from, Some(old.reference()));
 }

@@ -1,12 +1,14 @@
 //! The trash against a real store and an engine in memory.
 
 use kalpana_domain::clock::ManualClock;
+use kalpana_domain::snapshot::SnapshotRef;
 use kalpana_protocol::orchestrator::Asker;
 use kalpana_store::{PageRequest, Store};
 
 use super::*;
 use crate::engine::fake::{Calm, FakeEngine, Sky};
 use crate::intent::tests::{Fixture, fixture};
+use crate::snapshot::shelf::Record;
 use crate::uptime::ManualUptime;
 use crate::volume;
 
@@ -219,4 +221,44 @@ async fn a_restored_workspace_has_its_volumes_whenever_that_was() {
     world.look().await;
     assert_eq!(world.volumes_of(deleted), 2);
     assert_eq!(world.purges().await, []);
+}
+
+#[tokio::test]
+async fn snapshots_go_with_the_volumes_unless_another_workspace_is_to_begin_with_one() {
+    let mut world = World::new().await;
+    let shelf = world.fixture.intents.shelf.clone();
+    let (living, given_up) = (world.living().await, world.deleted().await);
+    let record = crate::snapshot::shelf::tests::record();
+    for workspace in [living.id, given_up] {
+        let taken = Record {
+            workspace,
+            ..record.clone()
+        };
+        shelf.begin(&taken).unwrap();
+    }
+    let filling = Workspace {
+        filled_from: Some(SnapshotRef {
+            workspace: given_up,
+            snapshot: record.id,
+        }),
+        ..living.clone()
+    };
+    let filling = world
+        .store()
+        .update_workspace(&filling, None)
+        .await
+        .unwrap();
+    let id = given_up.to_string();
+    let purged = world.fixture.intents.purge(&id, world.asker(), None);
+    purged.await.unwrap();
+    world.look().await;
+    assert_eq!(world.volumes_of(given_up), 0);
+    assert_eq!(shelf.list(given_up).unwrap().len(), 1, "it is needed");
+    let filled = Workspace {
+        filled_from: None,
+        ..filling
+    };
+    world.store().update_workspace(&filled, None).await.unwrap();
+    world.look().await;
+    assert_eq!(shelf.workspaces().unwrap(), [living.id]);
 }

@@ -317,6 +317,7 @@ async fn what_was_deleted_before_there_was_a_trash_is_kept_from_now_on() {
             "DROP INDEX workspaces_in_trash;
              ALTER TABLE workspaces DROP COLUMN purged_at;
              ALTER TABLE workspaces DROP COLUMN sleep;
+             ALTER TABLE workspaces DROP COLUMN filled_from;
              PRAGMA user_version = 4;",
         )
         .expect("as it was");

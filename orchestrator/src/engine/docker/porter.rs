@@ -40,6 +40,16 @@ const MEMORY: i64 = 256 << 20;
 /// Last bytes that are kept of what it says.
 const WORDS: usize = 4096;
 
+/// Longest that carrying one archive may take.
+const LONGEST: Duration = Duration::from_secs(6 * 3600);
+
+/// Longest that nothing of an archive may come.
+const SILENCE: Duration = Duration::from_secs(600);
+
+/// Largest archive, in bytes before it is compressed. A file may say of itself that it is larger than
+/// any disk, and must not keep others from their snapshots.
+const LARGEST: u64 = 256 << 30;
+
 /// How long a container that is being removed is waited for.
 const REMOVAL: Duration = Duration::from_secs(30);
 
@@ -49,15 +59,32 @@ const GLANCE: Duration = Duration::from_millis(100);
 /// Carries files through the Docker engine.
 #[derive(Debug, Clone)]
 pub(crate) struct DockerPorter {
-    pub(crate) engine: DockerEngine,
-    pub(crate) host: Host,
+    engine: DockerEngine,
+    host: Host,
+    /// This process, told from those before it by chance.
+    process: String,
+}
+
+impl DockerPorter {
+    /// Carries files of the site that `host` is about.
+    pub(crate) fn new(engine: DockerEngine, host: Host) -> Self {
+        Self {
+            engine,
+            host,
+            process: format!("{:016x}", rand::random::<u64>()),
+        }
+    }
 }
 
 #[async_trait]
 impl Porter for DockerPorter {
     async fn pack(&self, workspace: WorkspaceId, to: mpsc::Sender<Bytes>) -> PorterResult<Packed> {
-        let words = self.carry(Call::Pack, workspace, None, Some(to)).await?;
-        let packed = packed(&words);
+        let (words, bytes) = self.carry(Call::Pack, workspace, None, Some(to)).await?;
+        // An engine that ends early what it passes on says nothing of it.
+        let packed = packed(&words, bytes).ok_or_else(|| {
+            let text = format!("the archive is not whole: {bytes} bytes of it arrived");
+            PorterError::Failed(text)
+        })?;
         if packed.skipped > 0 {
             tracing::warn!(
                 workspace.id = %workspace, skipped = packed.skipped, words,
@@ -84,16 +111,18 @@ impl Porter for DockerPorter {
 }
 
 impl DockerPorter {
-    /// Runs a container from its creation to its removal. Returns its words.
+    /// Runs a container from its creation to its removal. Returns its words, and how much it wrote.
     async fn carry(
         &self,
         call: Call,
         workspace: WorkspaceId,
         from: Option<mpsc::Receiver<Bytes>>,
         to: Option<mpsc::Sender<Bytes>>,
-    ) -> PorterResult<String> {
+    ) -> PorterResult<(String, u64)> {
         let name = format!("kal-{workspace}-{call}-{:08x}", rand::random::<u32>());
-        let body = definition(&self.host, call, workspace);
+        let mut body = definition(&self.host, call, workspace);
+        let process = (labels::PORTER_PROCESS.to_owned(), self.process.clone());
+        body.labels.get_or_insert_default().extend([process]);
         let options = CreateContainerOptions {
             name: Some(name.clone()),
             ..Default::default()
@@ -105,9 +134,14 @@ impl DockerPorter {
             id: Some(made.await?.id),
             engine: self.engine.clone(),
         };
-        let done = self.run(call, container.id(), from, to).await;
+        let run = self.run(call, container.id(), from, to);
+        let done = tokio::time::timeout(LONGEST, run).await;
         container.remove().await;
-        done
+        done.unwrap_or_else(|_| {
+            let hours = LONGEST.as_secs() / 3600;
+            let text = format!("the files were not carried within {hours} hours");
+            Err(PorterError::Failed(text))
+        })
     }
 
     async fn run(
@@ -116,7 +150,7 @@ impl DockerPorter {
         id: &str,
         from: Option<mpsc::Receiver<Bytes>>,
         to: Option<mpsc::Sender<Bytes>>,
-    ) -> PorterResult<String> {
+    ) -> PorterResult<(String, u64)> {
         let options = AttachContainerOptions {
             stream: true,
             stdin: from.is_some(),
@@ -138,14 +172,19 @@ impl DockerPorter {
         let drain = drain(output, to);
         tokio::pin!(drain);
         let mut is_fed = false;
-        let words = loop {
+        let drained = loop {
             tokio::select! {
-                words = &mut drain => break words?,
+                drained = &mut drain => break drained,
                 () = &mut feed, if !is_fed => is_fed = true,
             }
         };
+        let (words, bytes) = match drained {
+            Ok(drained) => drained,
+            Err(Broken::Engine(error)) => return Err(self.engine.sort(call, error).into()),
+            Err(Broken::Porter(error)) => return Err(error),
+        };
         match self.exit_code(id).await? {
-            0 => Ok(words),
+            0 => Ok((words, bytes)),
             code => {
                 let last = words.lines().rev().find(|line| !line.trim().is_empty());
                 let text = last.map_or_else(
@@ -173,7 +212,7 @@ impl DockerPorter {
         self.engine.call(Call::InspectContainer, LOOK, wait).await
     }
 
-    /// Removes the containers that carry files: of one workspace, or all.
+    /// Removes the containers that carry files: of one workspace, or those of earlier processes.
     async fn end(&self, of: Option<WorkspaceId>) -> EngineResult<()> {
         let ended = async {
             loop {
@@ -210,7 +249,17 @@ impl DockerPorter {
         };
         let ask = |docker: Docker| async move { docker.list_containers(Some(options)).await };
         let listed = self.engine.call(Call::ListContainers, LOOK, ask).await?;
-        Ok(listed.into_iter().filter_map(|seen| seen.id).collect())
+        let is_own = |labels: &Option<HashMap<String, String>>| {
+            let process = labels
+                .as_ref()
+                .and_then(|all| all.get(labels::PORTER_PROCESS));
+            process == Some(&self.process)
+        };
+        Ok(listed
+            .into_iter()
+            .filter(|seen| of.is_some() || !is_own(&seen.labels))
+            .filter_map(|seen| seen.id)
+            .collect())
     }
 }
 
@@ -265,21 +314,49 @@ async fn feed(mut input: Pin<Box<dyn AsyncWrite + Send>>, from: Option<mpsc::Rec
     let _ = input.shutdown().await;
 }
 
-/// Passes on what a container writes, and keeps the end of what it says, until it has ended.
+/// Why nothing more is passed on.
+enum Broken {
+    Engine(bollard::errors::Error),
+    Porter(PorterError),
+}
+
+/// Passes on what a container writes, and keeps the end of what it says, until it has ended. Returns
+/// the latter, and how much it wrote.
 async fn drain(
     mut output: Pin<
         Box<dyn futures_util::Stream<Item = Result<LogOutput, bollard::errors::Error>> + Send>,
     >,
     to: Option<mpsc::Sender<Bytes>>,
-) -> PorterResult<String> {
-    let mut words = Vec::new();
-    while let Some(read) = output.next().await {
+) -> Result<(String, u64), Broken> {
+    let (mut words, mut bytes) = (Vec::new(), 0_u64);
+    loop {
+        // Who packs always has something to write; who unpacks says nothing until the end.
+        let next = output.next();
+        let read = if to.is_some() {
+            let Ok(read) = tokio::time::timeout(SILENCE, next).await else {
+                let minutes = SILENCE.as_secs() / 60;
+                let text = format!("no file could be read for {minutes} minutes");
+                return Err(Broken::Porter(PorterError::Failed(text)));
+            };
+            read
+        } else {
+            next.await
+        };
+        let Some(read) = read else {
+            break;
+        };
         match read {
             Ok(LogOutput::StdOut { message }) => {
+                bytes = bytes.saturating_add(u64::try_from(message.len()).unwrap_or(u64::MAX));
+                if bytes > LARGEST {
+                    let gibibytes = LARGEST >> 30;
+                    let text = format!("the files are larger than {gibibytes} GiB, holes included");
+                    return Err(Broken::Porter(PorterError::Failed(text)));
+                }
                 if let Some(to) = &to
                     && to.send(message).await.is_err()
                 {
-                    return Err(PorterError::Unwanted);
+                    return Err(Broken::Porter(PorterError::Unwanted));
                 }
             }
             Ok(LogOutput::StdErr { message }) => {
@@ -288,25 +365,24 @@ async fn drain(
                 words.drain(..excess);
             }
             Ok(_) => {}
-            Err(error) => {
-                let text = format!("the engine cut the archive off: {error}");
-                return Err(PorterError::Failed(text));
-            }
+            Err(error) => return Err(Broken::Engine(error)),
         }
     }
-    Ok(String::from_utf8_lossy(&words).into_owned())
+    Ok((String::from_utf8_lossy(&words).into_owned(), bytes))
 }
 
-/// Reads the numbers off the last line of `pack`: files, directories, bytes, and files left out.
-fn packed(words: &str) -> Packed {
-    let last = words.lines().next_back().unwrap_or_default();
-    let mut numbers = last
+/// Reads the numbers off the last line of `pack`: files, directories, bytes, files left out, and bytes
+/// of archive. `None` unless those are as many as arrived.
+fn packed(words: &str, arrived: u64) -> Option<Packed> {
+    let last = words.lines().next_back()?.strip_prefix("packed ")?;
+    let numbers: Vec<u64> = last
         .split(|letter: char| !letter.is_ascii_digit())
-        .filter_map(|digits| digits.parse().ok());
-    Packed {
-        files: numbers.next().unwrap_or(0),
-        skipped: numbers.nth(2).unwrap_or(0),
-    }
+        .filter_map(|digits| digits.parse().ok())
+        .collect();
+    let [files, _, _, skipped, written] = numbers[..] else {
+        return None;
+    };
+    (written == arrived).then_some(Packed { files, skipped })
 }
 
 /// Returns the container that carries a workspace's files.
@@ -389,13 +465,18 @@ mod tests {
 
     #[test]
     fn the_bridge_says_how_many_files_there_were() {
-        let words = "skipped a: b\npacked 12 files and 3 directories, 4567 bytes; skipped 1\n";
+        let words = "skipped a 1: b\npacked 12 files and 3 directories, 4567 bytes; skipped 1; \
+                     10240 bytes of archive\n";
         let expected = Packed {
             files: 12,
             skipped: 1,
         };
-        assert_eq!(packed(words), expected);
-        assert_eq!(packed(""), Packed::default());
+        assert_eq!(packed(words, 10_240), Some(expected));
+        // What did not arrive as a whole is none.
+        assert_eq!(packed(words, 10_239), None);
+        for cut in 0..words.len() - 1 {
+            assert_eq!(packed(&words[..cut], 10_240), None, "{cut}");
+        }
     }
 
     #[test]
