@@ -195,7 +195,7 @@ async fn one_is_taken_at_a_time_and_no_more_than_there_may_be() {
         .keeper
         .restore(row.id.as_str(), &id, &asker, None)
         .await;
-    assert!(matches!(early, Err(SnapshotError::NotFound(_))));
+    assert!(matches!(early, Err(SnapshotError::InProgress(_))));
     world.porter.gate.add_permits(10);
     world.settled(&row).await;
     world.taken(&row).await;

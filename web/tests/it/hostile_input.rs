@@ -165,14 +165,19 @@ fn text_fields(api: &Value, schema: &Value, at: &str, into: &mut BTreeMap<String
     }
 }
 
-/// Puts JSON text at a pointer of a body.
-fn put(mut body: Value, pointer: &str, json: &str) -> String {
+/// Puts JSON text at a pointer of a body; `schema` is the body's.
+fn put(api: &Value, schema: &Value, mut body: Value, pointer: &str, json: &str) -> String {
     const PLACE: &str = "<here>";
     let (parent, name) = pointer.rsplit_once('/').unwrap();
     if body.pointer(parent).is_none() {
-        // A list that may be left out.
-        let (outer, list) = parent.rsplit_once('/').unwrap();
-        body.pointer_mut(outer).unwrap()[list] = json!([null]);
+        // A list or an object that may be left out.
+        let (outer, field) = parent.rsplit_once('/').unwrap();
+        let left_out = &resolve(api, schema)["properties"][field];
+        let filled = match is(resolve(api, left_out), "object") {
+            true => example(api, left_out),
+            false => json!([null]),
+        };
+        body.pointer_mut(outer).unwrap()[field] = filled;
     }
     let parent = body.pointer_mut(parent).unwrap();
     match name.parse::<usize>() {
@@ -221,7 +226,7 @@ async fn try_bodies(site: &Site, sender: &Browser, is_set_up: bool) -> usize {
         for (field, is_password) in fields {
             for evil in &evils {
                 let what = format!("{} {} {field}: {}", call.method, call.path, evil.name);
-                let body = put(base.clone(), &field, &evil.json);
+                let body = put(&api, &call.schema, base.clone(), &field, &evil.json);
                 let answer = sender
                     .send(&call.method, &call.path, Some(body.into()))
                     .await;

@@ -375,6 +375,7 @@ async fn drain(
 /// of archive. `None` unless those are as many as arrived.
 fn packed(words: &str, arrived: u64) -> Option<Packed> {
     let last = words.lines().next_back()?.strip_prefix("packed ")?;
+    let last = last.strip_suffix(" bytes of archive")?;
     let numbers: Vec<u64> = last
         .split(|letter: char| !letter.is_ascii_digit())
         .filter_map(|digits| digits.parse().ok())
