@@ -2,17 +2,20 @@
 //!
 //! [`porter`] carries the files of a workspace out of its volumes and into them, as one archive.
 //! [`archive`] compresses that archive into a file and back, and knows whether it is whole. [`shelf`]
-//! keeps the files, each with a record beside it. [`keeper`] takes what people ask for and what is due,
-//! and [`filler`] fills the volumes of a workspace that is to begin with the files of a snapshot.
+//! keeps the files, each with a record beside it. [`keeper`] does what people ask for, [`due`] takes what
+//! is due by the rules of [`schedule`], both by [`make`]; [`filler`] fills the volumes of a workspace that
+//! is to begin with the files of a snapshot.
 //!
 //! Nothing of this is in the database: a snapshot is there if its record and its archive are, so that
 //! it outlives a database that was lost, and a process may die at any point of making one.
 
 pub(crate) mod archive;
+mod due;
 #[cfg(test)]
 pub(crate) mod fake;
 pub(crate) mod filler;
 pub(crate) mod keeper;
+mod make;
 pub(crate) mod porter;
 mod schedule;
 pub(crate) mod shelf;

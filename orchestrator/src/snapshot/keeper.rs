@@ -1,4 +1,4 @@
-//! Takes snapshots that people ask for and those that are due, and gives them back.
+//! What people ask of snapshots.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -14,24 +14,18 @@ use kalpana_domain::snapshot::{SnapshotKind, SnapshotNote, SnapshotRef};
 use kalpana_domain::workspace::Workspace;
 use kalpana_protocol::orchestrator::{Asker, SnapshotState, TakeSnapshot};
 use kalpana_store::repository::Audit;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::archive::{self, ArchiveError, Written};
-use super::filler::{QUEUE, blocking};
-use super::porter::{Packed, Porter, PorterError};
-use super::schedule::{self, BEFORE_RESTORE_KEPT};
+use super::archive::{self, ArchiveError};
+use super::porter::Porter;
 use super::shelf::{Record, Shelf, ShelfError};
 use crate::engine::{Engine, EngineError};
 use crate::intent::{IntentError, Intents};
 use crate::logs::Journal;
 use crate::metrics::Metrics;
 use crate::reconcile::describe;
-use crate::volume;
-
-/// How often it is looked which snapshots are due.
-const INTERVAL: Duration = Duration::from_secs(600);
 
 /// Snapshots that are taken at the same time.
 const AT_ONCE: usize = 2;
@@ -81,7 +75,7 @@ pub(crate) enum SnapshotError {
     Engine(#[from] EngineError),
 }
 
-type SnapshotResult<T> = Result<T, SnapshotError>;
+pub(super) type SnapshotResult<T> = Result<T, SnapshotError>;
 
 /// Takes and keeps snapshots. Clones do so together.
 #[derive(Clone)]
@@ -104,9 +98,9 @@ pub(crate) struct Keeper {
 #[derive(Debug, Clone)]
 pub(crate) struct State {
     busy: Arc<Mutex<HashSet<WorkspaceId>>>,
-    places: Arc<Semaphore>,
-    tasks: TaskTracker,
-    shutdown: CancellationToken,
+    pub(super) places: Arc<Semaphore>,
+    pub(super) tasks: TaskTracker,
+    pub(super) shutdown: CancellationToken,
 }
 
 impl State {
@@ -121,7 +115,7 @@ impl State {
     }
 
     /// Keeps others away from a workspace's snapshots until the guard is dropped.
-    fn enter(&self, workspace: WorkspaceId) -> SnapshotResult<Busy> {
+    pub(super) fn enter(&self, workspace: WorkspaceId) -> SnapshotResult<Busy> {
         let is_free = self
             .busy
             .lock()
@@ -138,7 +132,7 @@ impl State {
     }
 }
 
-struct Busy {
+pub(super) struct Busy {
     workspace: WorkspaceId,
     busy: Arc<Mutex<HashSet<WorkspaceId>>>,
 }
@@ -314,64 +308,6 @@ impl Keeper {
         Ok((record, path))
     }
 
-    /// Takes what is due now and then, until `shutdown`, and then ends what is under way.
-    pub(crate) async fn run(&self, shutdown: CancellationToken) {
-        loop {
-            // Not at once: what has just started has other things to do.
-            tokio::select! {
-                () = shutdown.cancelled() => break,
-                () = tokio::time::sleep(INTERVAL) => {}
-            }
-            tokio::select! {
-                () = shutdown.cancelled() => break,
-                () = self.take_due() => {}
-            }
-        }
-        self.state.tasks.close();
-        self.state.tasks.wait().await;
-    }
-
-    /// Takes the snapshots that are due, one after another.
-    pub(crate) async fn take_due(&self) {
-        let Some(every) = self.limits.every else {
-            return;
-        };
-        let rows = match self.intents.store.all_workspaces().await {
-            Ok(rows) => rows,
-            Err(error) => {
-                tracing::warn!(%error, "could not look which snapshots are due, trying again: {error}");
-                return;
-            }
-        };
-        for row in rows {
-            if let Err(error) = self.take_if_due(&row, every).await {
-                let error = describe(&error);
-                tracing::warn!(
-                    workspace.id = %row.id, error,
-                    "no snapshot of {} was taken, though one is due: {error}", row.id
-                );
-            }
-        }
-    }
-
-    async fn take_if_due(&self, row: &Workspace, every: Duration) -> SnapshotResult<()> {
-        let taken = self.shelf.list(row.id)?;
-        if !schedule::is_due(row, &taken, every, self.clock.now()) {
-            return Ok(());
-        }
-        // Somebody is taking one.
-        let Ok(busy) = self.state.enter(row.id) else {
-            return Ok(());
-        };
-        archive::leave_free(self.shelf.root(), self.limits.reserve)?;
-        let record = self.record(row, SnapshotKind::Scheduled, SnapshotNote::default());
-        self.begin(&record)?;
-        let made = self.make(record).await;
-        self.prune(row.id, &[made.reference()]).await;
-        drop(busy);
-        Ok(())
-    }
-
     /// Tells whether nothing is under way for a workspace's snapshots.
     #[cfg(test)]
     pub(super) fn is_free(&self, workspace: WorkspaceId) -> bool {
@@ -404,124 +340,12 @@ impl Keeper {
     }
 
     /// Writes down that a snapshot is to be made.
-    fn begin(&self, record: &Record) -> SnapshotResult<()> {
+    pub(super) fn begin(&self, record: &Record) -> SnapshotResult<()> {
         Ok(self.shelf.begin(record)?)
     }
 
-    /// Makes a snapshot that was written down. Returns it as it has become, which is written down too.
-    async fn make(&self, mut record: Record) -> Record {
-        let made = self.archive(&record).await;
-        record.finished_at = Some(self.clock.now());
-        match made {
-            Ok((written, Packed { files, skipped })) => {
-                record.state = SnapshotState::Ready;
-                record.bytes = written.bytes;
-                record.sha256 = written.sha256;
-                record.files = files;
-                record.skipped = skipped;
-                tracing::info!(
-                    workspace.id = %record.workspace, snapshot.id = %record.id,
-                    bytes = record.bytes, files,
-                    "took a snapshot of {}: {files} files, {} bytes", record.workspace, record.bytes
-                );
-            }
-            Err(failure) => {
-                record.state = SnapshotState::Failed;
-                tracing::warn!(
-                    workspace.id = %record.workspace, snapshot.id = %record.id, failure,
-                    "could not take a snapshot of {}: {failure}", record.workspace
-                );
-                record.failure = Some(failure);
-            }
-        }
-        // What is not written down is not there: nothing may rely on it.
-        if let Err(error) = self.shelf.finish(&record) {
-            tracing::error!(
-                workspace.id = %record.workspace, snapshot.id = %record.id, %error,
-                "could not write down what became of a snapshot of {}: {error}", record.workspace
-            );
-            record.state = SnapshotState::Failed;
-            record.failure = Some(error.to_string());
-        }
-        let outcome = match record.state {
-            SnapshotState::Ready => "ready",
-            _ => "failed",
-        };
-        self.metrics.snapshot(record.kind, outcome);
-        record
-    }
-
-    /// Writes the archive of a snapshot. Returns what is known of it, and what is in it.
-    async fn archive(&self, record: &Record) -> Result<(Written, Packed), String> {
-        let packing = async {
-            let _place = self.state.places.acquire().await;
-            // An engine makes volumes that are not there, but would not label them.
-            for definition in volume::definitions(&self.instance, record.workspace) {
-                let made = self.engine.create_volume(&definition).await;
-                made.map_err(|error| describe(&error))?;
-            }
-            let path = self.shelf.archive(record.reference());
-            let bytes = self.shelf.counter(record.id);
-            let (sender, receiver) = mpsc::channel(QUEUE);
-            let reserve = self.limits.reserve;
-            let writing = blocking(move || archive::write(&path, receiver, &bytes, reserve));
-            let packing = self.porter.pack(record.workspace, sender);
-            let (written, packed) = tokio::join!(writing, packing);
-            match (written, packed) {
-                (Ok(written), Ok(packed)) => Ok((written, packed)),
-                // A writer that could not go on explains why nobody took the rest.
-                (Err(error), _) => Err(describe(&error)),
-                (Ok(_), Err(PorterError::Engine(error))) => Err(describe(&error)),
-                (Ok(_), Err(error)) => Err(error.to_string()),
-            }
-        };
-        tokio::select! {
-            made = packing => made,
-            () = self.state.shutdown.cancelled() => {
-                Err("Kalpana ended while the snapshot was taken; take it again.".to_owned())
-            }
-        }
-    }
-
-    /// Writes down, beside the snapshot of a workspace's files, that these were not replaced.
-    fn not_restored(&self, mut made: Record, why: &str) {
-        tracing::warn!(
-            workspace.id = %made.workspace, why,
-            "{} was not restored, its files are as they were: {why}", made.workspace
-        );
-        let text = format!("The workspace was not restored, its files are as they were: {why}");
-        self.journal.note(made.workspace, self.clock.now(), &text);
-        made.failure = Some(text);
-        if let Err(error) = self.shelf.finish(&made) {
-            tracing::error!(%error, "could not write down that a workspace was not restored: {error}");
-        }
-    }
-
-    /// Removes what was kept long enough, and none of `besides`.
-    async fn prune(&self, workspace: WorkspaceId, besides: &[SnapshotRef]) {
-        let pruned = async {
-            let needed = self.needed().await?.into_iter().map(|(_, of)| of);
-            let needed: Vec<_> = needed.chain(besides.iter().copied()).collect();
-            let taken = self.shelf.list(workspace)?;
-            for (kind, keep) in [
-                (SnapshotKind::Manual, usize::MAX),
-                (SnapshotKind::Scheduled, self.limits.scheduled),
-                (SnapshotKind::BeforeRestore, BEFORE_RESTORE_KEPT),
-            ] {
-                for of in schedule::excess(&taken, kind, keep, &needed) {
-                    self.shelf.remove(of)?;
-                }
-            }
-            Ok::<_, SnapshotError>(())
-        };
-        if let Err(error) = pruned.await {
-            let error = describe(&error);
-            tracing::warn!(workspace.id = %workspace, error, "old snapshots of {workspace} are kept: {error}");
-        }
-    }
-
     /// Lists the snapshots that workspaces are to be filled from.
-    async fn needed(&self) -> SnapshotResult<Vec<(WorkspaceId, SnapshotRef)>> {
+    pub(super) async fn needed(&self) -> SnapshotResult<Vec<(WorkspaceId, SnapshotRef)>> {
         let rows = self.intents.store.all_workspaces().await;
         let rows = rows.map_err(IntentError::from)?.into_iter();
         Ok(rows
@@ -529,7 +353,7 @@ impl Keeper {
             .collect())
     }
 
-    fn record(&self, row: &Workspace, kind: SnapshotKind, note: SnapshotNote) -> Record {
+    pub(super) fn record(&self, row: &Workspace, kind: SnapshotKind, note: SnapshotNote) -> Record {
         Record {
             id: SnapshotId::generate(),
             workspace: row.id,
