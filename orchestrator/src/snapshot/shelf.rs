@@ -140,12 +140,14 @@ impl Shelf {
     /// # Errors
     /// [`ShelfError`] when the system refuses: the next process will find it half made.
     pub(crate) fn finish(&self, record: &Record) -> ShelfResult<()> {
-        if record.state == SnapshotState::Failed {
-            remove(&self.archive(record.reference()))?;
-        }
+        let removed = match record.state {
+            SnapshotState::Failed => remove(&self.archive(record.reference())),
+            SnapshotState::Making | SnapshotState::Ready => Ok(()),
+        };
         let written = self.put(record);
+        // Whatever came of that, nobody is making it any more.
         self.lock().remove(&record.id);
-        written
+        removed.and(written)
     }
 
     /// Lists the snapshots of a workspace, newest first. Records that cannot be read are left out, and
@@ -460,6 +462,22 @@ pub(crate) mod tests {
         next.remove_all(whole.workspace).unwrap();
         assert_eq!(next.workspaces().unwrap(), []);
         next.remove_all(whole.workspace).unwrap();
+    }
+
+    #[test]
+    fn one_whose_archive_cannot_be_removed_is_not_in_the_making_for_ever() {
+        let directory = tempfile::tempdir().unwrap();
+        let shelf = Shelf::open(directory.path().to_owned()).unwrap();
+        let made = record();
+        shelf.begin(&made).unwrap();
+        // No file, so it cannot be removed as one.
+        fs::create_dir(shelf.archive(made.reference())).unwrap();
+        let failed = Record {
+            state: SnapshotState::Failed,
+            ..made.clone()
+        };
+        assert!(shelf.finish(&failed).is_err());
+        assert_eq!(shelf.get(made.reference()).unwrap(), Some(failed));
     }
 
     #[test]
