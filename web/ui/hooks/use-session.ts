@@ -6,7 +6,7 @@ import { api, unwrap } from "@/lib/api/client";
 import { asApiError } from "@/lib/api/error";
 import type { User } from "@/lib/api/types";
 import { navigate } from "@/lib/navigate";
-import { keys } from "@/lib/query";
+import { keys, signingOut } from "@/lib/query";
 
 /** Who is signed in. An error with `isSignedOut` means nobody is. */
 export function useSession(): UseQueryResult<User> {
@@ -26,10 +26,12 @@ export function useSignOut() {
   };
   return useMutation({
     mutationFn: () => unwrap(api.DELETE("/api/session")),
+    onMutate: () => signingOut(true),
     onSuccess: leave,
     // Signed out already is what was wanted.
     onError: (cause) => {
       if (asApiError(cause).isSignedOut) leave();
+      else signingOut(false);
     },
   });
 }

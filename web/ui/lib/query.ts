@@ -23,9 +23,21 @@ export const keys = {
   certificates: ["admin", "certificates"] as const,
 };
 
-/** Leads to sign-in when an answer says that nobody is signed in, wherever it was asked. */
+/** Whether the person is signing out on this very page, which then leads to the front page by itself. */
+let isSigningOut = false;
+
+/** Says that a sign-out of this page's own began, or came to nothing. */
+export function signingOut(is: boolean): void {
+  isSigningOut = is;
+}
+
+/**
+ * Leads to sign-in when an answer says that nobody is signed in, wherever it was asked. Not while
+ * the person signs out here: what the page still asks for is refused then, and must not overtake
+ * the way to the front page.
+ */
 export function onApiFailure(cause: unknown): void {
-  if (!asApiError(cause).isSignedOut || isPublicPath(window.location.pathname)) return;
+  if (isSigningOut || !asApiError(cause).isSignedOut || isPublicPath(window.location.pathname)) return;
   navigate.replace(signInPath(window.location));
 }
 
