@@ -60,6 +60,9 @@ pub enum AuditAction {
     /// A workspace's stop was asked for.
     #[serde(rename = "workspace.stop")]
     WorkspaceStop,
+    /// A stopped workspace was put away: its files are in a snapshot alone from then on.
+    #[serde(rename = "workspace.archive")]
+    WorkspaceArchive,
     /// A workspace's deletion was asked for.
     #[serde(rename = "workspace.delete")]
     WorkspaceDelete,
@@ -149,6 +152,7 @@ impl AuditAction {
             Self::WorkspaceWake => "workspace.wake",
             Self::WorkspaceSetSleep => "workspace.set_sleep",
             Self::WorkspaceStop => "workspace.stop",
+            Self::WorkspaceArchive => "workspace.archive",
             Self::WorkspaceDelete => "workspace.delete",
             Self::WorkspaceRestore => "workspace.restore",
             Self::WorkspacePurge => "workspace.purge",

@@ -72,6 +72,9 @@ pub struct SleepPolicy {
     pub pause_after: Option<IdleTime>,
     /// How long it may be asleep until it is stopped; as the site has it when absent.
     pub stop_after: Option<IdleTime>,
+    /// How long it may be stopped until it is archived; as the site has it when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub archive_after: Option<IdleTime>,
     /// Whether a visit leaves it asleep, until somebody asks for it to be woken.
     pub stays_asleep: bool,
 }
@@ -168,12 +171,13 @@ mod tests {
         let whole = SleepPolicy {
             pause_after: IdleTime::from_seconds(900).ok(),
             stop_after: Some(IdleTime::NEVER),
+            archive_after: IdleTime::from_seconds(86_400).ok(),
             stays_asleep: true,
         };
         let written = serde_json::to_string(&whole).expect("plain");
         assert_eq!(
             written,
-            r#"{"pause_after":900,"stop_after":0,"stays_asleep":true}"#
+            r#"{"pause_after":900,"stop_after":0,"archive_after":86400,"stays_asleep":true}"#
         );
         assert_eq!(
             serde_json::from_str::<SleepPolicy>(&written).ok(),

@@ -23,11 +23,18 @@ pub enum SnapshotKind {
     Scheduled,
     /// The files were about to be replaced by those of another snapshot.
     BeforeRestore,
+    /// The workspace was put away: its volumes are removed once it is whole.
+    Archive,
 }
 
 impl SnapshotKind {
     /// Every kind.
-    pub const ALL: [Self; 3] = [Self::Manual, Self::Scheduled, Self::BeforeRestore];
+    pub const ALL: [Self; 4] = [
+        Self::Manual,
+        Self::Scheduled,
+        Self::BeforeRestore,
+        Self::Archive,
+    ];
 
     /// Returns the name as it stands in JSON and in metrics.
     pub fn as_str(self) -> &'static str {
@@ -35,6 +42,7 @@ impl SnapshotKind {
             Self::Manual => "manual",
             Self::Scheduled => "scheduled",
             Self::BeforeRestore => "before_restore",
+            Self::Archive => "archive",
         }
     }
 }

@@ -272,6 +272,14 @@ pub struct Workspace {
     pub updated_at: Timestamp,
 }
 
+impl Workspace {
+    /// Tells whether it is stopped and its files are in a snapshot alone: they are put in place when
+    /// it starts.
+    pub fn is_archived(&self) -> bool {
+        matches!(self.lifecycle, Lifecycle::Stopped) && self.filled_from.is_some()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

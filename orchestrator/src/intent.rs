@@ -23,6 +23,7 @@ use tokio::sync::Notify;
 use crate::feed::Feeds;
 use crate::snapshot::Shelf;
 
+mod archive;
 mod fill;
 mod sleep;
 mod trash;

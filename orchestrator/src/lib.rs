@@ -10,8 +10,9 @@
 //! [`examine`] looks at the engine for an operator, and changes nothing.
 //!
 //! Nothing is remembered outside the store, the engine itself and the directory of snapshots, so a
-//! process may die between any two steps. [`trash`] alone removes volumes, and a fill alone empties
-//! them.
+//! process may die between any two steps. [`trash`] removes the volumes of what was given up;
+//! `snapshot` empties those that are to be filled, and removes those of what was archived. Nothing else
+//! does either.
 
 mod api;
 mod container;
@@ -207,6 +208,8 @@ pub async fn run(dependencies: Dependencies, shutdown: CancellationToken) -> Res
         every: timer(config.snapshot_every),
         scheduled: config.snapshots_scheduled,
         reserve: config.snapshot_reserve_mib.saturating_mul(1 << 20),
+        archive_after: timer(config.archive_after),
+        archive_after_limit: timer(config.archive_after_limit),
     };
     let journal = Journal::default();
     let (timers, sleep_limits) = (timers(&config), sleep_limits(&config));
@@ -227,7 +230,11 @@ pub async fn run(dependencies: Dependencies, shutdown: CancellationToken) -> Res
         engine_socket: config.engine_socket.into(),
         store: Arc::clone(&workspaces),
         bridges: Arc::new(followers.clone()),
-        filler: Arc::new(FromShelf::new(shelf.clone(), Arc::clone(&porter))),
+        filler: Arc::new(FromShelf::new(
+            shelf.clone(),
+            Arc::clone(&porter),
+            engine.clone(),
+        )),
         feeds: feeds.clone(),
         board,
         journal: journal.clone(),

@@ -58,6 +58,7 @@ impl Reconciler {
             verified: self.memory(id, |memory| memory.verified.clone()),
             wanted_spec_hash,
             overdue,
+            put_away: self.memory(id, |memory| memory.put_away),
             orphaned_before: self.orphaned_before(),
         })
     }

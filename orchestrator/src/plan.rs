@@ -7,6 +7,7 @@
 use kalpana_domain::Timestamp;
 use kalpana_domain::id::Generation;
 use kalpana_domain::lifecycle::{FailureReason, Lifecycle};
+use kalpana_domain::snapshot::SnapshotRef;
 use kalpana_domain::workspace::Workspace;
 
 use crate::engine::{ContainerSeen, ContainerState, Death, NetworkSeen};
@@ -29,6 +30,8 @@ pub(crate) struct Observed {
     pub(crate) wanted_spec_hash: String,
     /// Why the present transition has taken too long, if it has.
     pub(crate) overdue: Option<FailureReason>,
+    /// The snapshot for which this process has seen to the volumes of an archived workspace.
+    pub(crate) put_away: Option<SnapshotRef>,
     /// What was made before this and belongs to no workspace is removed.
     pub(crate) orphaned_before: Timestamp,
 }
@@ -56,8 +59,10 @@ pub(crate) enum Action {
         /// The engine's id.
         id: String,
     },
-    /// Make the volumes that are not there. Nothing removes one.
+    /// Make the volumes that are not there.
     EnsureVolumes,
+    /// Remove the volumes, if the snapshot that the row names is an archive of all that is in them.
+    PutVolumesAway,
     /// Replace all that is in the volumes by the files of the snapshot that the row names.
     FillVolumes,
     /// Make the run directory afresh, with the launch file.
@@ -134,7 +139,15 @@ pub(crate) fn plan(row: Option<&Workspace>, observed: &Observed) -> Vec<Action> 
             (_, actions) => or_when_done(actions, Action::MarkStopped),
         },
         Lifecycle::Deleting { .. } => or_when_done(tear_down(observed), Action::FinishDeletion),
-        Lifecycle::Stopped | Lifecycle::Failed { .. } => tear_down(observed),
+        Lifecycle::Stopped => match tear_down(observed) {
+            actions if !actions.is_empty() => actions,
+            // Nothing uses them any more.
+            _ if row.is_archived() && observed.put_away != row.filled_from => {
+                vec![Action::PutVolumesAway]
+            }
+            nothing => nothing,
+        },
+        Lifecycle::Failed { .. } => tear_down(observed),
     }
 }
 

@@ -24,6 +24,7 @@ use kalpana_domain::Timestamp;
 use kalpana_domain::clock::Clock;
 use kalpana_domain::id::WorkspaceId;
 use kalpana_domain::lifecycle::{FailureReason, Lifecycle};
+use kalpana_domain::snapshot::SnapshotRef;
 use kalpana_domain::workspace::Workspace;
 use kalpana_protocol::orchestrator::{PhaseName, PhaseStatus};
 use kalpana_store::StoreError;
@@ -125,6 +126,8 @@ pub(crate) struct Memory {
     pub(crate) no_pause_before: Duration,
     /// Since when the engine refuses to thaw it.
     pub(crate) thaw_refused_since: Option<Duration>,
+    /// The snapshot for which its volumes were seen to.
+    pub(crate) put_away: Option<SnapshotRef>,
     /// Its place among the concurrent starts.
     place: Option<OwnedSemaphorePermit>,
 }
@@ -277,6 +280,8 @@ impl Reconciler {
             }
             memory.thaw_refused_since = memory.thaw_refused_since.filter(|_| is_thawing);
             memory.stopping_since = is_stopping.then(|| memory.stopping_since.unwrap_or(now));
+            let is_stopped = matches!(row.lifecycle, Lifecycle::Stopped);
+            memory.put_away = memory.put_away.filter(|_| is_stopped);
             memory.is_frozen |= matches!(row.lifecycle, Lifecycle::Paused { .. });
         });
         self.publish(row);

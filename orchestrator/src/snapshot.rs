@@ -4,7 +4,7 @@
 //! [`archive`] compresses that archive into a file and back, and knows whether it is whole. [`shelf`]
 //! keeps the files, each with a record beside it. [`keeper`] does what people ask for, [`due`] takes what
 //! is due by the rules of [`schedule`], both by [`make`]; [`filler`] fills the volumes of a workspace that
-//! is to begin with the files of a snapshot.
+//! is to begin with the files of a snapshot. [`putaway`] archives workspaces that nobody has used for long.
 //!
 //! Nothing of this is in the database: a snapshot is there if its record and its archive are, so that
 //! it outlives a database that was lost, and a process may die at any point of making one.
@@ -17,6 +17,7 @@ pub(crate) mod filler;
 pub(crate) mod keeper;
 mod make;
 pub(crate) mod porter;
+mod putaway;
 mod schedule;
 pub(crate) mod shelf;
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Where a workspace's files live: two named volumes that outlive every container.
 //!
-//! They are labelled when they are made, so that [`crate::trash`], which alone removes volumes, finds
-//! them after the workspace is gone.
+//! They are labelled when they are made, so that [`crate::trash`], which removes them, finds them after
+//! the workspace is gone.
 
 use std::collections::HashMap;
 
@@ -33,9 +33,14 @@ pub(crate) fn home_volume(workspace: WorkspaceId) -> String {
     format!("kal-{workspace}-home")
 }
 
+/// Returns the names of both volumes of a workspace.
+pub(crate) fn names(workspace: WorkspaceId) -> [String; 2] {
+    [workspace_volume(workspace), home_volume(workspace)]
+}
+
 /// Returns both volumes of a workspace.
 pub(crate) fn definitions(instance: &str, workspace: WorkspaceId) -> [VolumeDefinition; 2] {
-    [workspace_volume(workspace), home_volume(workspace)].map(|name| VolumeDefinition {
+    names(workspace).map(|name| VolumeDefinition {
         name,
         labels: labels::of(instance, workspace),
     })

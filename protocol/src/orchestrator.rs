@@ -8,6 +8,7 @@
 //! | `GET /v1/workspaces/{id}/logs?follow=` | newline-delimited [`LogLine`] |
 //! | `GET /v1/workspaces/{id}/wakefulness` | [`Wakefulness`] |
 //! | `GET /v1/workspaces/{id}/work` | [`Work`] |
+//! | `POST /v1/workspaces/{id}/archive` [`Intent`] | 202 [`Snapshot`], that its files are put into |
 //! | `GET /v1/workspaces/{id}/snapshots` | [`Snapshots`] |
 //! | `POST /v1/workspaces/{id}/snapshots` [`TakeSnapshot`] | 202 [`Snapshot`] |
 //! | `POST /v1/workspaces/{id}/snapshots/{snapshot}/restore` [`Intent`] | 202 [`Snapshot`], of the files as they are |
@@ -101,7 +102,7 @@ pub struct Snapshot {
     pub id: String,
     /// The workspace it was taken of.
     pub workspace: String,
-    /// Why it was taken: `manual`, `scheduled` or `before_restore`.
+    /// Why it was taken: `manual`, `scheduled`, `before_restore` or `archive`.
     pub kind: String,
     /// What a person wrote about it.
     pub note: String,
@@ -149,6 +150,9 @@ pub struct SleepIntent {
     pub pause_after: Option<u32>,
     /// Seconds asleep until it is stopped: 0 for ever, absent for as the site has it.
     pub stop_after: Option<u32>,
+    /// Seconds stopped until it is archived: 0 for ever, absent for as the site has it.
+    #[serde(default)]
+    pub archive_after: Option<u32>,
     /// Whether a visit leaves it asleep.
     pub stays_asleep: bool,
 }

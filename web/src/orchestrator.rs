@@ -155,6 +155,7 @@ impl Orchestrator {
             asker: asker(by, context),
             pause_after: sleep.pause_after.map(IdleTime::seconds),
             stop_after: sleep.stop_after.map(IdleTime::seconds),
+            archive_after: sleep.archive_after.map(IdleTime::seconds),
             stays_asleep: sleep.stays_asleep,
         };
         let answer: Result<WorkspaceAnswer, CallError> = self
@@ -222,6 +223,24 @@ impl Orchestrator {
         let answer: Result<Snapshot, CallError> = self
             .client
             .call(Method::POST, &path, Some(&context.id), Some(&asked))
+            .await;
+        Ok(answer?)
+    }
+
+    /// Asks that a workspace be archived. Returns the snapshot that its files are put into.
+    pub(crate) async fn archive(
+        &self,
+        by: &Authenticated,
+        workspace: WorkspaceId,
+        context: &RequestContext,
+    ) -> ApiResult<Snapshot> {
+        let intent = Intent {
+            asker: asker(by, context),
+        };
+        let path = format!("/v1/workspaces/{workspace}/archive");
+        let answer: Result<Snapshot, CallError> = self
+            .client
+            .call(Method::POST, &path, Some(&context.id), Some(&intent))
             .await;
         Ok(answer?)
     }

@@ -90,6 +90,7 @@ fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(workspaces::pause))
         .routes(routes!(workspaces::stop))
         .routes(routes!(snapshots::list, snapshots::take))
+        .routes(routes!(snapshots::archive))
         .routes(routes!(snapshots::delete))
         .routes(routes!(snapshots::restore))
         .routes(routes!(snapshots::content))

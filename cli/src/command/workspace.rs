@@ -1,4 +1,4 @@
-//! `kalpana workspace`: create, list, show, start, pause, sleep, stop, delete, deleted, restore, purge,
+//! `kalpana workspace`: create, list, show, start, pause, sleep, stop, archive, delete, deleted, restore, purge,
 //! snapshot, logs, url, share, unshare, link.
 
 mod activity;
@@ -42,6 +42,10 @@ pub(crate) enum Command {
     Sleep(sleep::Sleep),
     /// Stop a workspace and wait until it has stopped; its files stay
     Stop(Change),
+    /// Archive a stopped workspace and wait until it is: its files are kept in a snapshot, compressed
+    ///
+    /// Its volumes are removed, and the files are put in place again when it starts.
+    Archive(snapshot::Archive),
     /// Delete a workspace and wait until it is gone; it can be restored for a while
     #[command(visible_alias = "rm")]
     Delete(Delete),
@@ -156,6 +160,7 @@ impl Command {
             Self::Pause(change) => change.run("pause", "paused").await,
             Self::Sleep(sleep) => sleep.run().await,
             Self::Stop(change) => change.run("stop", "stopped").await,
+            Self::Archive(archive) => archive.run().await,
             Self::Delete(delete) => delete.run().await,
             Self::Deleted(deleted) => deleted.run().await,
             Self::Restore(restore) => restore.run().await,

@@ -33,12 +33,18 @@ pub struct Orchestrator {
     /// How long a workspace may be asleep until it is stopped, which frees its memory. `0s`: never.
     /// Default: 2h.
     pub stop_after: Span,
+    /// How long a workspace may be stopped until it is archived: its files are put into a snapshot,
+    /// compressed, and its volumes are removed until it starts again. `0s`: never. Default: 0s.
+    pub archive_after: Span,
     /// The longest that its owner may have a workspace be idle until it is put to sleep. `0s`: as long
     /// as they like, and for ever. Default: 0s.
     pub pause_after_limit: Span,
     /// The longest that its owner may have a workspace be asleep until it is stopped. `0s`: as long as
     /// they like, and for ever. Default: 0s.
     pub stop_after_limit: Span,
+    /// The longest that its owner may have a workspace be stopped until it is archived. `0s`: as long
+    /// as they like, and for ever. Default: 0s.
+    pub archive_after_limit: Span,
     /// How long programs may keep a workspace awake that nobody comes to look at. `0s`: for ever.
     /// Default: 12h.
     pub unattended_limit: Span,
@@ -81,8 +87,10 @@ impl Default for Orchestrator {
             trash_retention: Span::seconds(30 * 86_400),
             pause_after: Span::seconds(15 * 60),
             stop_after: Span::seconds(2 * 3600),
+            archive_after: Span::seconds(0),
             pause_after_limit: Span::seconds(0),
             stop_after_limit: Span::seconds(0),
+            archive_after_limit: Span::seconds(0),
             unattended_limit: Span::seconds(12 * 3600),
             snapshot_dir: None,
             snapshot_every: Span::seconds(24 * 3600),
@@ -155,8 +163,10 @@ impl Orchestrator {
         for (field, span) in [
             ("pause_after", self.pause_after),
             ("stop_after", self.stop_after),
+            ("archive_after", self.archive_after),
             ("pause_after_limit", self.pause_after_limit),
             ("stop_after_limit", self.stop_after_limit),
+            ("archive_after_limit", self.archive_after_limit),
             ("unattended_limit", self.unattended_limit),
         ] {
             let is_sensible = span.0.is_zero() || span.0.as_secs() >= 1;

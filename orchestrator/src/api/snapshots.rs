@@ -22,6 +22,7 @@ const CHUNK: usize = 256 << 10;
 pub(super) fn routes() -> Router<Api> {
     let one = "/v1/workspaces/{id}/snapshots/{snapshot}";
     Router::new()
+        .route("/v1/workspaces/{id}/archive", post(archive))
         .route("/v1/workspaces/{id}/snapshots", get(list).post(take))
         .route(&format!("{one}/restore"), post(restore))
         .route(&format!("{one}/delete"), post(delete))
@@ -46,6 +47,19 @@ async fn take(
     let asked: TakeSnapshot = read(&body)?;
     let taken = api.keeper.take(&id, &asked, request_id(&headers)).await?;
     Ok((StatusCode::ACCEPTED, Json(told(&taken))).into_response())
+}
+
+async fn archive(
+    State(api): State<Api>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Answer {
+    let Intent { asker } = read(&body)?;
+    let begun = api
+        .keeper
+        .archive_workspace(&id, &asker, request_id(&headers));
+    Ok((StatusCode::ACCEPTED, Json(told(&begun.await?))).into_response())
 }
 
 async fn restore(
@@ -122,18 +136,18 @@ fn told(record: &Record) -> Snapshot {
 
 impl From<SnapshotError> for Refusal {
     fn from(error: SnapshotError) -> Self {
+        let error = match error {
+            SnapshotError::Intent(intent) => return intent.into(),
+            other => other,
+        };
         let (status, code) = match &error {
-            SnapshotError::Intent(_) => {
-                let SnapshotError::Intent(intent) = error else {
-                    unreachable!("matched above");
-                };
-                return intent.into();
-            }
+            // Answered above.
+            SnapshotError::Intent(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
             SnapshotError::NotFound(_) => (StatusCode::NOT_FOUND, "snapshot_not_found"),
             SnapshotError::InProgress(_) => (StatusCode::CONFLICT, "snapshot_in_progress"),
             SnapshotError::InUse(_) => (StatusCode::CONFLICT, "snapshot_in_use"),
             SnapshotError::Limit(_) => (StatusCode::CONFLICT, "snapshot_limit"),
-            SnapshotError::NotStopped => (StatusCode::CONFLICT, "workspace_not_stopped"),
+            SnapshotError::NotStopped(_) => (StatusCode::CONFLICT, "workspace_not_stopped"),
             SnapshotError::Archive(ArchiveError::DiskFull { .. }) => {
                 (StatusCode::INSUFFICIENT_STORAGE, "disk_full")
             }

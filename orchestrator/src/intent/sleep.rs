@@ -29,6 +29,7 @@ impl Intents {
         let sleep = SleepPolicy {
             pause_after: time("pause_after", asked.pause_after)?,
             stop_after: time("stop_after", asked.stop_after)?,
+            archive_after: time("archive_after", asked.archive_after)?,
             stays_asleep: asked.stays_asleep,
         };
         for _ in 0..ATTEMPTS {

@@ -64,6 +64,7 @@ fn nothing() -> Observed {
         verified: None,
         wanted_spec_hash: WANTED.into(),
         overdue: None,
+        put_away: None,
         orphaned_before: Timestamp::UNIX_EPOCH,
     }
 }
@@ -136,6 +137,10 @@ fn apply(row: &mut Workspace, observed: &mut Observed, actions: &[Action]) {
             Action::FillVolumes => {
                 assert!(observed.containers.is_empty(), "nobody writes meanwhile");
                 row.filled_from = None;
+            }
+            Action::PutVolumesAway => {
+                assert!(observed.containers.is_empty(), "nobody uses them");
+                observed.put_away = row.filled_from;
             }
             Action::CreateNetwork => observed.network = Some(network(false)),
             Action::RemoveNetwork { .. } => observed.network = None,
@@ -417,4 +422,49 @@ fn one_that_begins_with_a_snapshot_is_filled_before_its_container_is_made() {
     row.filled_from = None;
     let actions = plan(Some(&row), &observed);
     assert_eq!(actions.last(), Some(&Action::CreateContainer));
+}
+
+#[test]
+fn the_volumes_of_an_archived_workspace_are_put_away_once_nothing_uses_them() {
+    let to = SnapshotRef {
+        workspace: workspace().id,
+        snapshot: SnapshotId::from_bytes([7; 16]),
+    };
+    let mut archived = row(Lifecycle::Stopped);
+    archived.filled_from = Some(to);
+    assert_eq!(plan(Some(&archived), &nothing()), [Action::PutVolumesAway]);
+    let done = Observed {
+        put_away: Some(to),
+        ..nothing()
+    };
+    assert_eq!(plan(Some(&archived), &done), []);
+    for seen in worlds() {
+        let is_bare =
+            seen.containers.is_empty() && seen.network.is_none() && !seen.has_run_directory;
+        let planned = plan(Some(&archived), &seen).contains(&Action::PutVolumesAway);
+        assert_eq!(planned, is_bare, "{seen:?}");
+    }
+    // Whose files are in place keeps them, and so does whatever is not simply stopped.
+    assert_eq!(plan(Some(&row(Lifecycle::Stopped)), &nothing()), []);
+    let since = Timestamp::UNIX_EPOCH;
+    for lifecycle in [
+        Lifecycle::Starting { since },
+        Lifecycle::Running { since },
+        Lifecycle::Paused { since },
+        Lifecycle::Stopping { since },
+        Lifecycle::Deleting { since },
+        Lifecycle::Failed {
+            at: since,
+            reason: FailureReason::new(FailureCode::SnapshotUnusable, "gone"),
+        },
+    ] {
+        let other = Workspace {
+            lifecycle,
+            ..archived.clone()
+        };
+        for seen in worlds() {
+            let planned = plan(Some(&other), &seen);
+            assert!(!planned.contains(&Action::PutVolumesAway), "{other:?}");
+        }
+    }
 }

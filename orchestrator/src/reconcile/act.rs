@@ -31,6 +31,7 @@ impl Reconciler {
             Action::RemoveNetwork { id } => Ok(self.engine.remove_network(&id).await?),
             Action::EnsureVolumes => self.ensure_volumes(row).await,
             Action::FillVolumes => self.fill_volumes(row).await,
+            Action::PutVolumesAway => self.put_volumes_away(row).await,
             Action::PrepareRunDirectory => {
                 let settings = launch::settings(&self.site, &self.keys, row);
                 Ok(self.directories.prepare(&settings)?)

@@ -1,4 +1,5 @@
-//! Fills the volumes of a workspace that is to begin with the files of a snapshot.
+//! Fills the volumes of a workspace that is to begin with the files of a snapshot, and removes those
+//! of one whose files were put away in one.
 
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use kalpana_protocol::orchestrator::{PhaseName, PhaseStatus};
 use kalpana_store::StoreError;
 
 use super::{PassError, Reconciler, describe};
-use crate::snapshot::filler::FillError;
+use crate::snapshot::filler::{FillError, PutAway};
 use crate::snapshot::porter::PorterError;
 
 /// How often it is looked whether somebody wants something else meanwhile.
@@ -53,6 +54,34 @@ impl Reconciler {
         self.note(row, PhaseName::Volume, PhaseStatus::Done);
         let text = "the files of the snapshot are in place";
         self.journal.note(row.id, self.clock.now(), text);
+        Ok(())
+    }
+
+    /// Removes the volumes of a workspace whose row says that its files are in a snapshot, if that is
+    /// an archive of them. Otherwise they are left alone: a restore that somebody stopped, say.
+    ///
+    /// Passes for one workspace exclude each other, so nothing is put in place meanwhile.
+    pub(super) async fn put_volumes_away(&self, row: &Workspace) -> Result<(), PassError> {
+        let Some(to) = row.filled_from else {
+            return Ok(());
+        };
+        match self.filler.discard(row.id, to).await {
+            Ok(PutAway::Now) => {
+                let text = "its files are archived, and its volumes were removed";
+                self.journal.note(row.id, self.clock.now(), text);
+                tracing::info!(workspace.id = %row.id, "archived {}", row.id);
+            }
+            Ok(PutAway::Before | PutAway::NotAnArchive) => {}
+            Err(FillError::Porter(PorterError::Engine(error))) => return Err(error.into()),
+            Err(error) => {
+                let error = describe(&error);
+                tracing::error!(
+                    workspace.id = %row.id, error,
+                    "the volumes of {} are kept, though it is archived: {error}", row.id
+                );
+            }
+        }
+        self.memory(row.id, |memory| memory.put_away = Some(to));
         Ok(())
     }
 

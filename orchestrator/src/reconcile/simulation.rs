@@ -27,7 +27,7 @@ use crate::intent::{Change, IntentError, Intents};
 use crate::snapshot::Shelf;
 use crate::trash::{Emptier, Looked};
 use crate::uptime::ManualUptime;
-use filler::FakeFiller;
+use filler::{FakeFiller, is_archive};
 use store::FakeStore;
 
 /// A workspace that a visit wakes.
@@ -324,6 +324,30 @@ impl Life {
         self.restart_if_dead();
     }
 
+    /// Writes down that the files of a stopped workspace are in an archive.
+    async fn ask_for_an_archive(&mut self) {
+        let Some(ids) = self.those_in(Some("stopped")) else {
+            return;
+        };
+        let id = ids[self.rng.random_range(0..ids.len())];
+        let row = self.store.rows.lock().unwrap()[&id].clone();
+        let to = loop {
+            let to = SnapshotRef {
+                workspace: id,
+                snapshot: SnapshotId::from_bytes(self.rng.random()),
+            };
+            if is_archive(to) {
+                break to;
+            }
+        };
+        match self.intents().archive(&row, to, None).await {
+            Ok(_) => self.intents_taken += 1,
+            Err(IntentError::Invalid { .. } | IntentError::Store(_)) => {}
+            Err(other) => panic!("an unexpected refusal: {other:?}"),
+        }
+        self.restart_if_dead();
+    }
+
     /// Looks through the trash.
     async fn look_through_trash(&mut self) {
         let emptier = Emptier {
@@ -435,16 +459,21 @@ impl Life {
             running.values().all(|count| *count == 1),
             "seed {seed}: I1 {running:?}"
         );
-        // I2: only what was given up is gone.
+        // I2: only what was given up or archived is gone.
         let trash = self.store.trash.lock().unwrap();
+        let rows = self.store.rows.lock().unwrap();
         for name in self.volumes.difference(&world.volumes) {
             let owner = crate::engine::fake::workspace_of(name);
-            let is_given_up = trash
-                .get(&owner)
-                .is_some_and(|deleted| deleted.workspace.desired == Desired::Purged);
-            assert!(is_given_up, "seed {seed}: I2, the volume {name} is gone");
+            let deleted = trash.get(&owner).map(|deleted| &deleted.workspace);
+            let is_given_up = deleted.is_some_and(|deleted| deleted.desired == Desired::Purged);
+            let row = rows.get(&owner).or(deleted);
+            let is_archived = row.and_then(|row| row.filled_from).is_some_and(is_archive);
+            assert!(
+                is_given_up || is_archived,
+                "seed {seed}: I2, the volume {name} is gone"
+            );
         }
-        drop(trash);
+        drop((trash, rows));
         self.volumes.clone_from(&world.volumes);
         let subnets: Vec<_> = world
             .networks
@@ -509,7 +538,14 @@ impl Life {
                     expected.insert((crate::container::name(row.id, row.generation), true));
                     assert_eq!(route, Some(PAUSED), "seed {seed}");
                 }
-                Lifecycle::Stopped => assert_eq!(route, Some(Target::Stopped), "seed {seed}"),
+                Lifecycle::Stopped => {
+                    assert_eq!(route, Some(Target::Stopped), "seed {seed}");
+                    if row.filled_from.is_some_and(is_archive) {
+                        let own = crate::volume::names(row.id);
+                        let left = own.iter().any(|name| world.volumes.contains(name));
+                        assert!(!left, "seed {seed}: {} was not put away", row.id);
+                    }
+                }
                 Lifecycle::Failed { .. } => {
                     assert!(matches!(route, Some(Target::Failed { .. })), "seed {seed}");
                 }
@@ -644,6 +680,9 @@ async fn live(seed: u64, directory: Arc<tempfile::TempDir>) -> (usize, u64, u64)
         }
         if life.rng.random_bool(0.08) {
             life.ask_for_a_restore().await;
+        }
+        if life.rng.random_bool(0.08) {
+            life.ask_for_an_archive().await;
         }
         if life.rng.random_bool(0.2) {
             life.look_through_trash().await;

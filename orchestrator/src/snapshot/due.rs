@@ -1,4 +1,4 @@
-//! Takes the snapshots that are due.
+//! Takes the snapshots that are due, and archives who is.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::reconcile::describe;
 const INTERVAL: Duration = Duration::from_secs(600);
 
 impl Keeper {
-    /// Takes what is due now and then, until `shutdown`, and then ends what is under way.
+    /// Does what is due now and then, until `shutdown`, and then ends what is under way.
     pub(crate) async fn run(&self, shutdown: CancellationToken) {
         loop {
             // Not at once: what has just started has other things to do.
@@ -22,9 +22,13 @@ impl Keeper {
                 () = shutdown.cancelled() => break,
                 () = tokio::time::sleep(INTERVAL) => {}
             }
+            let look = async {
+                self.take_due().await;
+                self.archive_due().await;
+            };
             tokio::select! {
                 () = shutdown.cancelled() => break,
-                () = self.take_due() => {}
+                () = look => {}
             }
         }
         self.state.tasks.close();
@@ -60,9 +64,13 @@ impl Keeper {
             return Ok(());
         }
         // Somebody is taking one.
-        let Ok(busy) = self.state.enter(row.id) else {
+        let Ok((busy, now)) = self.enter(row.id.as_str()).await else {
             return Ok(());
         };
+        // What was archived meanwhile has no volumes.
+        if now.filled_from.is_some() {
+            return Ok(());
+        }
         archive::leave_free(self.shelf.root(), self.limits.reserve)?;
         let record = self.record(row, SnapshotKind::Scheduled, SnapshotNote::default());
         self.begin(&record)?;

@@ -1,17 +1,20 @@
-//! Fills the volumes of a workspace that is to begin with the files of a snapshot.
+//! Fills the volumes of a workspace that is to begin with the files of a snapshot, and removes those
+//! whose files were archived.
 
 use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use kalpana_domain::id::WorkspaceId;
-use kalpana_domain::snapshot::SnapshotRef;
+use kalpana_domain::snapshot::{SnapshotKind, SnapshotRef};
 use kalpana_protocol::orchestrator::SnapshotState;
 use tokio::sync::{Semaphore, mpsc};
 
 use super::archive::{self, ArchiveError};
 use super::porter::{Porter, PorterError};
 use super::shelf::{Shelf, ShelfError};
+use crate::trash::Volumes;
+use crate::volume;
 
 /// Parts of an archive that wait for who takes them.
 pub(super) const QUEUE: usize = 8;
@@ -45,6 +48,24 @@ pub(crate) trait Filler: fmt::Debug + Send + Sync {
     /// # Errors
     /// [`FillError`].
     async fn fill(&self, workspace: WorkspaceId, from: SnapshotRef) -> Result<(), FillError>;
+
+    /// Removes the volumes of a workspace whose files were archived in the snapshot `to`. Nothing is
+    /// touched unless that is an archive of this workspace, whole and as long as it was written.
+    ///
+    /// # Errors
+    /// [`FillError`]; may be repeated.
+    async fn discard(&self, workspace: WorkspaceId, to: SnapshotRef) -> Result<PutAway, FillError>;
+}
+
+/// What became of volumes that were to be put away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PutAway {
+    /// They were removed.
+    Now,
+    /// There were none.
+    Before,
+    /// They are kept: the snapshot was taken for something else.
+    NotAnArchive,
 }
 
 /// Fills volumes from the shelf.
@@ -52,15 +73,17 @@ pub(crate) trait Filler: fmt::Debug + Send + Sync {
 pub(crate) struct FromShelf {
     shelf: Shelf,
     porter: Arc<dyn Porter>,
+    volumes: Arc<dyn Volumes>,
     places: Arc<Semaphore>,
 }
 
 impl FromShelf {
     /// Fills from `shelf`.
-    pub(crate) fn new(shelf: Shelf, porter: Arc<dyn Porter>) -> Self {
+    pub(crate) fn new(shelf: Shelf, porter: Arc<dyn Porter>, volumes: Arc<dyn Volumes>) -> Self {
         Self {
             shelf,
             porter,
+            volumes,
             places: Arc::new(Semaphore::new(AT_ONCE)),
         }
     }
@@ -84,6 +107,34 @@ impl Filler for FromShelf {
         // An archive that could not be read explains why it was not whole.
         read?;
         Ok(unpacked?)
+    }
+
+    async fn discard(&self, workspace: WorkspaceId, to: SnapshotRef) -> Result<PutAway, FillError> {
+        let gone = || FillError::Gone(to.snapshot.to_string());
+        let record = self.shelf.get(to)?.ok_or_else(gone)?;
+        if record.kind != SnapshotKind::Archive || to.workspace != workspace {
+            return Ok(PutAway::NotAnArchive);
+        }
+        let path = self.shelf.archive(to);
+        let length = tokio::fs::metadata(&path).await.map(|file| file.len());
+        if record.state != SnapshotState::Ready || length.ok() != Some(record.bytes) {
+            return Err(gone());
+        }
+        let own = volume::names(workspace);
+        let there = self.volumes.volumes().await.map_err(PorterError::from)?;
+        let there: Vec<_> = there
+            .into_iter()
+            .filter(|seen| seen.workspace == workspace && own.contains(&seen.name))
+            .collect();
+        for seen in &there {
+            let removed = self.volumes.remove_volume(&seen.name).await;
+            removed.map_err(PorterError::from)?;
+        }
+        Ok(if there.is_empty() {
+            PutAway::Before
+        } else {
+            PutAway::Now
+        })
     }
 }
 

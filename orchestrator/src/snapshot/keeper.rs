@@ -41,6 +41,11 @@ pub(crate) struct Limits {
     pub(crate) scheduled: usize,
     /// What is to stay free on the disk, in bytes.
     pub(crate) reserve: u64,
+    /// How long a workspace is stopped until it is archived, where its owner wants nothing else;
+    /// `None`: for ever.
+    pub(crate) archive_after: Option<Duration>,
+    /// The longest that an owner may want; `None`: for ever.
+    pub(crate) archive_after_limit: Option<Duration>,
 }
 
 /// What was asked of snapshots was not done.
@@ -62,8 +67,8 @@ pub(crate) enum SnapshotError {
     #[error("a workspace has at most {0} snapshots that were asked for; delete one first")]
     Limit(usize),
     /// The workspace's files may change at any time.
-    #[error("stop the workspace first: its files cannot be replaced under running programs")]
-    NotStopped,
+    #[error("stop the workspace first: its files cannot be {0} under running programs")]
+    NotStopped(&'static str),
     /// An archive cannot be written.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
@@ -215,7 +220,8 @@ impl Keeper {
         self.require_stopped(&row).await?;
         let from = wanted.reference();
         // Its volumes hold none of its own files yet: those before are in a snapshot already.
-        if row.filled_from.is_some() {
+        if let Some(present) = row.filled_from {
+            self.keep_archive(present)?;
             self.intents.fill(&row, from, asker, request_id).await?;
             return Ok(wanted);
         }
@@ -234,13 +240,26 @@ impl Keeper {
                     .fill(&row, from, made.skipped, &asker, request_id.as_deref())
                     .await;
                 if let Err(why) = filled {
-                    this.not_restored(made, &why);
+                    this.not_done("restored", made, &why);
                 }
             }
             this.prune(row.id, &[kept, from]).await;
             drop(busy);
         });
         Ok(record)
+    }
+
+    /// Keeps an archive as long as what was before a restore is kept: its workspace is to begin with
+    /// another snapshot, and has its latest files there alone.
+    fn keep_archive(&self, present: SnapshotRef) -> SnapshotResult<()> {
+        let archive = self.shelf.get(present)?;
+        if let Some(archive) = archive.filter(|record| record.kind == SnapshotKind::Archive) {
+            self.shelf.finish(&Record {
+                kind: SnapshotKind::BeforeRestore,
+                ..archive
+            })?;
+        }
+        Ok(())
     }
 
     /// Has a workspace filled from a snapshot, once its present files are kept.
@@ -316,7 +335,7 @@ impl Keeper {
     }
 
     /// Keeps others away from the snapshots of a workspace. Returns it as it is from then on.
-    async fn enter(&self, id: &str) -> SnapshotResult<(Busy, Workspace)> {
+    pub(super) async fn enter(&self, id: &str) -> SnapshotResult<(Busy, Workspace)> {
         let workspace = self.intents.find(id).await?.id;
         let busy = self.state.enter(workspace)?;
         let row = self.intents.find(id).await?;
@@ -329,13 +348,13 @@ impl Keeper {
         match row.lifecycle {
             Lifecycle::Stopped => return Ok(()),
             Lifecycle::Failed { .. } => {}
-            _ => return Err(SnapshotError::NotStopped),
+            _ => return Err(SnapshotError::NotStopped("replaced")),
         }
         let left = self.engine.containers(Some(row.id)).await?;
         if left.is_empty() {
             Ok(())
         } else {
-            Err(SnapshotError::NotStopped)
+            Err(SnapshotError::NotStopped("replaced"))
         }
     }
 
@@ -390,7 +409,7 @@ impl Keeper {
         }
     }
 
-    async fn tell_audit(
+    pub(super) async fn tell_audit(
         &self,
         action: AuditAction,
         of: SnapshotRef,
@@ -414,7 +433,11 @@ impl Keeper {
 }
 
 /// Refuses where a workspace's volumes do not hold its own files yet.
-fn require_own_files(row: &Workspace) -> SnapshotResult<()> {
+pub(super) fn require_own_files(row: &Workspace) -> SnapshotResult<()> {
+    if row.is_archived() {
+        let why = "the files of this workspace are in a snapshot already; start it first";
+        return Err(SnapshotError::InProgress(why));
+    }
     if row.filled_from.is_some() {
         let why = "the files of a snapshot are being put in place; wait until the workspace runs";
         return Err(SnapshotError::InProgress(why));

@@ -90,17 +90,17 @@ impl Keeper {
         }
     }
 
-    /// Writes down, beside the snapshot of a workspace's files, that these were not replaced.
-    pub(super) fn not_restored(&self, mut made: Record, why: &str) {
+    /// Writes down, beside the snapshot of a workspace's files, that nothing else was `done` with these.
+    pub(super) fn not_done(&self, done: &str, mut made: Record, why: &str) {
         tracing::warn!(
             workspace.id = %made.workspace, why,
-            "{} was not restored, its files are as they were: {why}", made.workspace
+            "{} was not {done}, its files are as they were: {why}", made.workspace
         );
-        let text = format!("The workspace was not restored, its files are as they were: {why}");
+        let text = format!("The workspace was not {done}, its files are as they were: {why}");
         self.journal.note(made.workspace, self.clock.now(), &text);
         made.failure = Some(text);
         if let Err(error) = self.shelf.finish(&made) {
-            tracing::error!(%error, "could not write down that a workspace was not restored: {error}");
+            tracing::error!(%error, "could not write down that a workspace was not {done}: {error}");
         }
     }
 
@@ -114,6 +114,7 @@ impl Keeper {
                 (SnapshotKind::Manual, usize::MAX),
                 (SnapshotKind::Scheduled, self.limits.scheduled),
                 (SnapshotKind::BeforeRestore, BEFORE_RESTORE_KEPT),
+                (SnapshotKind::Archive, schedule::archives_kept(&taken)),
             ] {
                 for of in schedule::excess(&taken, kind, keep, &needed) {
                     self.shelf.remove(of)?;

@@ -41,6 +41,23 @@ pub(super) fn is_due(row: &Workspace, taken: &[Record], every: Duration, now: Ti
     has_news && now.duration_since(from) >= every
 }
 
+/// Tells whether a workspace is to be archived by itself: it was stopped `after` ago, and nothing about
+/// it was changed since.
+pub(super) fn is_archive_due(row: &Workspace, after: Duration, now: Timestamp) -> bool {
+    let is_whole = matches!(row.lifecycle, Lifecycle::Stopped) && row.filled_from.is_none();
+    let after = SignedDuration::try_from(after).unwrap_or(SignedDuration::MAX);
+    is_whole && now.duration_since(row.updated_at) >= after
+}
+
+/// Returns how many archives are kept that no workspace needs any more, `newest` first in `taken`: the
+/// last one, until there is a newer whole snapshot.
+pub(super) fn archives_kept(taken: &[Record]) -> usize {
+    let newest = taken
+        .iter()
+        .find(|record| record.state == SnapshotState::Ready);
+    usize::from(newest.is_some_and(|record| record.kind == SnapshotKind::Archive))
+}
+
 /// Returns what is to go of the snapshots of a kind, `newest` first in `taken`: all but the newest
 /// `keep` that are whole, and no one of `needed`. Of those that failed the newest is kept, to be seen.
 pub(super) fn excess(

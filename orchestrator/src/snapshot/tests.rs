@@ -48,36 +48,43 @@ pub(crate) fn keeper(fixture: &Fixture, porter: &FakePorter, clock: Arc<ManualCl
             every: Some(DAY),
             scheduled: 2,
             reserve: 0,
+            archive_after: None,
+            archive_after_limit: None,
         },
         state: State::new(CancellationToken::new()),
     }
 }
 
-struct World {
-    fixture: Fixture,
-    porter: FakePorter,
-    clock: Arc<ManualClock>,
-    keeper: Keeper,
+/// A site with snapshots.
+pub(super) struct World {
+    pub(super) fixture: Fixture,
+    pub(super) porter: FakePorter,
+    pub(super) engine: FakeEngine,
+    pub(super) clock: Arc<ManualClock>,
+    pub(super) keeper: Keeper,
 }
 
 impl World {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         let fixture = fixture().await;
         let porter = FakePorter::default();
         let clock = Arc::new(ManualClock::new(
             Timestamp::from_second(1_800_000_000).unwrap(),
         ));
-        let keeper = keeper(&fixture, &porter, clock.clone());
+        let mut keeper = keeper(&fixture, &porter, clock.clone());
+        let engine = FakeEngine::new(Sky::new(Calm));
+        keeper.engine = Arc::new(engine.clone());
         Self {
             fixture,
             porter,
+            engine,
             clock,
             keeper,
         }
     }
 
     /// Makes a workspace that is stopped and holds `content`.
-    async fn stopped(&self, content: &'static [u8]) -> Workspace {
+    pub(super) async fn stopped(&self, content: &'static [u8]) -> Workspace {
         let Fixture {
             intents, request, ..
         } = &self.fixture;
@@ -91,20 +98,24 @@ impl World {
         store.update_workspace(&stopped, None).await.unwrap()
     }
 
-    fn write(&self, row: &Workspace, content: &'static [u8]) {
+    pub(super) fn write(&self, row: &Workspace, content: &'static [u8]) {
         let mut volumes = self.porter.volumes.lock().unwrap();
         volumes.insert(row.id, Bytes::from_static(content));
     }
 
-    fn content(&self, row: &Workspace) -> Bytes {
+    pub(super) fn content(&self, row: &Workspace) -> Bytes {
         self.porter.volumes.lock().unwrap()[&row.id].clone()
     }
 
-    fn asker(&self) -> Asker {
+    pub(super) fn asker(&self) -> Asker {
         self.fixture.request.asker.clone()
     }
 
-    async fn take(&self, row: &Workspace, note: &str) -> Result<Record, SnapshotError> {
+    pub(super) async fn row(&self, row: &Workspace) -> Workspace {
+        self.fixture.store.workspace(row.id).await.unwrap().unwrap()
+    }
+
+    pub(super) async fn take(&self, row: &Workspace, note: &str) -> Result<Record, SnapshotError> {
         let asked = TakeSnapshot {
             asker: self.asker(),
             note: note.into(),
@@ -113,7 +124,7 @@ impl World {
     }
 
     /// Waits until nothing of a workspace is being taken any more, and returns its snapshots.
-    async fn settled(&self, row: &Workspace) -> Vec<Record> {
+    pub(super) async fn settled(&self, row: &Workspace) -> Vec<Record> {
         loop {
             let found = self.keeper.list(row.id.as_str()).await.unwrap();
             let is_settled = found
@@ -126,7 +137,7 @@ impl World {
         }
     }
 
-    async fn taken(&self, row: &Workspace) -> Record {
+    pub(super) async fn taken(&self, row: &Workspace) -> Record {
         let record = self.take(row, "a note").await.unwrap();
         let found = self.settled(row).await;
         found
@@ -135,11 +146,16 @@ impl World {
             .unwrap()
     }
 
-    fn filler(&self) -> FromShelf {
-        FromShelf::new(self.keeper.shelf.clone(), Arc::new(self.porter.clone()))
+    pub(super) fn filler(&self) -> FromShelf {
+        let volumes = Arc::new(self.engine.clone());
+        FromShelf::new(
+            self.keeper.shelf.clone(),
+            Arc::new(self.porter.clone()),
+            volumes,
+        )
     }
 
-    async fn audited(&self) -> Vec<AuditAction> {
+    pub(super) async fn audited(&self) -> Vec<AuditAction> {
         let page = self.fixture.store.audit_events(PageRequest::first()).await;
         page.unwrap()
             .items
@@ -284,7 +300,7 @@ async fn files_are_not_replaced_under_running_programs_nor_before_the_present_on
     store.update_workspace(&running, None).await.unwrap();
     let refused = world.keeper.restore(row.id.as_str(), &id, &asker, None);
     let refused = refused.await.unwrap_err();
-    assert!(matches!(refused, SnapshotError::NotStopped), "{refused}");
+    assert!(matches!(refused, SnapshotError::NotStopped(_)), "{refused}");
 }
 
 #[tokio::test]

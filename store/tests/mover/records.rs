@@ -124,6 +124,7 @@ fn workspace(user: &UserRecord, number: usize) -> WorkspaceRecord {
             sleep: SleepPolicy {
                 pause_after: IdleTime::from_seconds(60 * number as u32 % 3600).ok(),
                 stop_after: None,
+                archive_after: (!is_bare).then_some(IdleTime::NEVER),
                 stays_asleep: is_bare,
             },
             filled_from: is_bare.then(|| SnapshotRef {

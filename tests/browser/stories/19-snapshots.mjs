@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { stat } from "node:fs/promises";
 
-import { runInside } from "../lib/engine.mjs";
+import { runInside, volumes } from "../lib/engine.mjs";
 import { until } from "../lib/until.mjs";
 import { onDashboard, rowOf } from "../lib/ways.mjs";
 import { left } from "../lib/world.mjs";
@@ -23,6 +23,38 @@ async function openSnapshots(ada, name) {
 }
 
 export const stories = {
+  "an archived workspace has no volumes, and its visitor finds the files where they were": async (world) => {
+    const ada = left(world.ada, "the administrator");
+    await ada.visit("/dashboard");
+    await onDashboard(ada);
+    const made = await ada.api("POST", "/api/workspaces", { name: "put away" });
+    assert.equal(made.status, 202);
+    const { id } = made.body;
+    await reaches(ada, id, "running");
+    await runInside(id, "echo kept > /workspace/kept.txt");
+    assert.equal((await ada.api("POST", `/api/workspaces/${id}/stop`)).status, 202);
+    await reaches(ada, id, "stopped");
+    assert.equal((await volumes(id)).length, 2);
+
+    await ada.visit(`/workspace/${id}`);
+    await ada.page.getByRole("button", { name: "Archive…" }).click();
+    const question = ada.page.getByRole("alertdialog", { name: "Archive put away?" });
+    await question.getByRole("button", { name: "Archive", exact: true }).click();
+    await ada.page.getByRole("heading", { name: "put away is archived" }).waitFor({ timeout: 60_000 });
+    await until("its volumes to be removed", async () => (await volumes(id)).length === 0);
+    await world.gallery.take(ada.page, "workspace-archived");
+    await ada.visit("/dashboard");
+    await rowOf(ada, "put away").getByText("Archived").waitFor();
+
+    await ada.visit(`/workspace/${id}`);
+    await ada.page.getByRole("button", { name: "Start" }).click();
+    await reaches(ada, id, "running");
+    assert.equal((await runInside(id, "cat /workspace/kept.txt")).trim(), "kept");
+    assert.equal((await volumes(id)).length, 2);
+    await ada.visit("/dashboard");
+    assert.equal((await ada.api("DELETE", `/api/workspaces/${id}`)).status, 202);
+    await rowOf(ada, "put away").waitFor({ state: "detached" });
+  },
   "the files of a snapshot come back, those before are kept, and another workspace begins with them": async (world) => {
     const ada = left(world.ada, "the administrator");
     await ada.visit("/dashboard");

@@ -45,6 +45,7 @@ const PAGES = [
   "stopped",
   "token-dialog",
   "workspace",
+  "workspace-archived",
   "workspace-deleted",
   "workspace-elsewhere",
   "workspace-not-found",

@@ -144,3 +144,53 @@ async fn a_snapshot_that_a_killed_orchestrator_was_taking_has_failed_and_leaves_
     assert_eq!(taken.code, 0, "{}", taken.stderr);
     world.tear_down().await
 }
+
+#[tokio::test]
+async fn an_archived_workspace_has_no_volumes_and_starts_with_its_files() -> anyhow::Result<()> {
+    let world = World::start(&[]).await?;
+    let run = async |arguments: &[&str]| world.kalpana(arguments, &[], "").await;
+    let id = workspace(&world).await?;
+    let of_it = format!("label=kalpana.workspace={id}");
+    let volumes = async || docker(&["volume", "ls", "-q", "--filter", &of_it]).await;
+    let write = "mkdir /workspace/d && echo kept > /workspace/d/f && echo home > ~/h && \
+                 chmod 600 ~/h && ln -s d/f /workspace/l";
+    run_inside(&id, write).await?;
+    let early = run(&["workspace", "archive", "demo"]).await?;
+    assert_eq!(early.code, 1);
+    assert!(
+        early.stderr.contains("top the workspace first"),
+        "{}",
+        early.stderr
+    );
+
+    assert_eq!(run(&["workspace", "stop", "demo"]).await?.code, 0);
+    assert_eq!(volumes().await?.lines().count(), 2);
+    let archived = run(&["workspace", "archive", "demo"]).await?;
+    assert_eq!(archived.code, 0, "{}", archived.stderr);
+    assert!(
+        archived.stdout.contains("archived demo"),
+        "{}",
+        archived.stdout
+    );
+    let are_gone = async || Ok(volumes().await?.is_empty().then_some(()));
+    until("its volumes to be removed", LIMIT, are_gone).await?;
+    let shown = run(&["workspace", "list"]).await?;
+    assert!(shown.stdout.contains("archived"), "{}", shown.stdout);
+    let kept = list(&world).await?;
+    assert_eq!(kept[0]["kind"], "archive");
+    let needed = kept[0]["id"].as_str().expect("an id");
+    let delete = ["workspace", "snapshot", "delete", "demo", needed, "--yes"];
+    assert_eq!(run(&delete).await?.code, 1, "it is needed");
+
+    // Deleted and restored it is archived still.
+    assert_eq!(
+        run(&["workspace", "delete", "demo", "--yes"]).await?.code,
+        0
+    );
+    assert_eq!(run(&["workspace", "restore", &id]).await?.code, 0);
+    assert_eq!(run(&["workspace", "start", "demo"]).await?.code, 0);
+    let read = "cat /workspace/l ~/h && stat -c %a ~/h";
+    assert_eq!(run_inside(&id, read).await?, "kept\nhome\n600");
+    assert_eq!(volumes().await?.lines().count(), 2);
+    world.tear_down().await
+}

@@ -69,6 +69,32 @@ pub(crate) async fn take(
     Ok((StatusCode::ACCEPTED, axum::Json(taken.into())))
 }
 
+/// Asks that a stopped workspace be archived: its files are put into a snapshot, and its volumes removed
+///
+/// Once the snapshot that is answered is ready, `is_archived` says that it is done; if it fails, or
+/// somebody starts the workspace meanwhile, nothing is changed. The files are put in place when the
+/// workspace starts.
+#[utoipa::path(
+    post,
+    path = "/api/workspaces/{id}/archive",
+    tag = "workspaces",
+    security(("session" = []), ("token" = ["workspace:write"])),
+    params(("id" = String, Path, description = "The workspace's id")),
+    responses((status = 202, description = "Asked for", body = SnapshotView))
+)]
+pub(crate) async fn archive(
+    State(state): State<AppState>,
+    context: RequestContext,
+    target: WorkspaceFor<UseSnapshots>,
+    NoBody: NoBody,
+) -> ApiResult<(StatusCode, axum::Json<SnapshotView>)> {
+    let begun = state
+        .orchestrator
+        .archive(&target.by, target.workspace.id, &context)
+        .await?;
+    Ok((StatusCode::ACCEPTED, axum::Json(begun.into())))
+}
+
 /// Asks that the files of a stopped workspace become those of a snapshot
 ///
 /// Its present files are kept first, in the snapshot that is answered. Once that is ready the workspace

@@ -268,6 +268,7 @@ pub(crate) async fn set_sleep(
     let sleep = SleepPolicy {
         pause_after: time(wish.pause_after_seconds)?,
         stop_after: time(wish.stop_after_seconds)?,
+        archive_after: time(wish.archive_after_seconds)?,
         stays_asleep: wish.stays_asleep,
     };
     let workspace = state

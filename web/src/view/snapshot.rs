@@ -46,8 +46,8 @@ pub(crate) struct SnapshotView {
     failure: Option<String>,
 }
 
-/// Why a snapshot was taken: its owner asked, its time had come, or the files were about to be replaced
-/// by those of another.
+/// Why a snapshot was taken: its owner asked, its time had come, the files were about to be replaced
+/// by those of another, or the workspace was archived.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[expect(dead_code, reason = "it is the description of a text")]
@@ -55,6 +55,7 @@ pub(crate) enum SnapshotKind {
     Manual,
     Scheduled,
     BeforeRestore,
+    Archive,
 }
 
 /// How far a snapshot is.

@@ -34,6 +34,8 @@ pub(crate) struct WorkspaceView {
     sleep: SleepView,
     /// Where it is in its life.
     state: StateName,
+    /// Whether it is stopped with its files in a snapshot alone: they are put in place when it starts.
+    is_archived: bool,
     /// What went wrong, when `state` is `failed`.
     failure: Option<Failure>,
     /// How far its start has come, while it starts or has just failed to.
@@ -92,6 +94,7 @@ impl WorkspaceView {
             egress: workspace.spec.egress.into(),
             sleep: workspace.sleep.into(),
             state: lifecycle.into(),
+            is_archived: workspace.is_archived(),
             failure,
             progress: progress
                 .filter(|progress| is_told && progress.generation == workspace.generation.0)
@@ -156,6 +159,11 @@ pub(crate) struct SleepView {
     /// the site has it.
     #[schema(minimum = 0, maximum = 2_592_000)]
     pub(crate) stop_after_seconds: Option<u32>,
+    /// Seconds that it may be stopped until it is archived: 60 to 2592000, or 0 for ever; `null` for as
+    /// the site has it.
+    #[serde(default)]
+    #[schema(minimum = 0, maximum = 2_592_000)]
+    pub(crate) archive_after_seconds: Option<u32>,
     /// Whether a visit leaves it asleep, until somebody asks for it to be woken.
     #[serde(default)]
     pub(crate) stays_asleep: bool,
@@ -166,6 +174,7 @@ impl From<SleepPolicy> for SleepView {
         Self {
             pause_after_seconds: policy.pause_after.map(IdleTime::seconds),
             stop_after_seconds: policy.stop_after.map(IdleTime::seconds),
+            archive_after_seconds: policy.archive_after.map(IdleTime::seconds),
             stays_asleep: policy.stays_asleep,
         }
     }

@@ -212,6 +212,12 @@ fn rows() -> Vec<Row> {
         ),
         row(
             "POST",
+            "/api/workspaces/{id}/archive",
+            None,
+            [NOBODY, ABSENT, ASKED, FORBIDDEN, ASKED, SCOPE],
+        ),
+        row(
+            "POST",
             "/api/workspaces/{id}/snapshots/{snapshot}/restore",
             None,
             [NOBODY, ABSENT, ASKED, FORBIDDEN, ASKED, SCOPE],
@@ -516,8 +522,8 @@ async fn an_id_of_somebody_else_is_like_one_that_does_not_exist_on_every_call_th
         }
     }
     assert_eq!(
-        tried, 48,
-        "twenty-three calls on workspaces by two callers, one each on tokens and sessions"
+        tried, 50,
+        "twenty-four calls on workspaces by two callers, one each on tokens and sessions"
     );
     assert_eq!(
         site.orchestrator().calls().len(),

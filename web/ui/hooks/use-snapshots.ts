@@ -3,6 +3,7 @@
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 
 import {
+  archiveWorkspace,
   createFromSnapshot,
   deleteSnapshot,
   listSnapshots,
@@ -44,6 +45,11 @@ function useSnapshotMutation<Input, Output>(id: string, act: (input: Input) => P
 /** Takes a snapshot, with a note. */
 export function useTakeSnapshot(id: string) {
   return useSnapshotMutation(id, (note: string) => takeSnapshot(id, note));
+}
+
+/** Puts a stopped workspace's files into a snapshot, and frees their place. */
+export function useArchive(id: string) {
+  return useSnapshotMutation(id, () => archiveWorkspace(id));
 }
 
 /** Removes a snapshot. */

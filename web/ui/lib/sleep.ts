@@ -38,6 +38,16 @@ export const STOP_TIMES: readonly IdleTime[] = [
   NEVER,
 ];
 
+/** How long it may be stopped until it is archived. */
+export const ARCHIVE_TIMES: readonly IdleTime[] = [
+  AS_THE_SITE,
+  { seconds: DAY, label: "1 day" },
+  { seconds: 7 * DAY, label: "7 days" },
+  { seconds: 14 * DAY, label: "14 days" },
+  { seconds: 30 * DAY, label: "30 days" },
+  NEVER,
+];
+
 /** Returns the times with the present one among them: the command line can set any. */
 export function timesWith(present: number | null, times: readonly IdleTime[]): readonly IdleTime[] {
   if (present === null || times.some(({ seconds }) => seconds === present)) return times;
@@ -61,6 +71,7 @@ export function wholeSleep(sleep: Sleep): Required<Sleep> {
   return {
     pause_after_seconds: sleep.pause_after_seconds ?? null,
     stop_after_seconds: sleep.stop_after_seconds ?? null,
+    archive_after_seconds: sleep.archive_after_seconds ?? null,
     stays_asleep: sleep.stays_asleep ?? false,
   };
 }

@@ -15,6 +15,7 @@ export const KIND_WORDS: Readonly<Record<Snapshot["kind"], string>> = {
   manual: "by you",
   scheduled: "scheduled",
   before_restore: "before a restore",
+  archive: "archive",
 };
 
 /** Whether one of the snapshots is being made. */

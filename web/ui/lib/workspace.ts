@@ -13,6 +13,11 @@ export const STATES: Readonly<
   deleting: { label: "Deleting", tone: "warning", isChanging: true },
 };
 
+/** Returns what the state of a workspace is called: one whose files are archived is stopped, and more. */
+export function stateLabel({ state, is_archived: isArchived }: Pick<Workspace, "state" | "is_archived">): string {
+  return isArchived ? "Archived" : STATES[state].label;
+}
+
 /** What can still be done about a deletion. The time is a setting of the server, which nobody is told. */
 export const CAN_BE_RESTORED =
   "It can be restored, with its files, from “Recently deleted” for a while, by default 30 days.";
@@ -50,7 +55,9 @@ export function hasPrograms({ state }: Pick<Workspace, "state">): boolean {
 export function actionsFor(
   workspace: Workspace,
   user: User,
-): Readonly<Record<"start" | "wake" | "open" | "pause" | "sleep" | "snapshots" | "stop" | "delete", boolean>> {
+): Readonly<
+  Record<"start" | "wake" | "open" | "pause" | "sleep" | "snapshots" | "archive" | "stop" | "delete", boolean>
+> {
   const { state } = workspace;
   const owned = isOwner(workspace, user);
   return {
@@ -63,6 +70,7 @@ export function actionsFor(
     sleep: owned && state !== "deleting",
     // They hold its files, which are its owner's alone.
     snapshots: owned && state !== "deleting",
+    archive: owned && state === "stopped" && !workspace.is_archived,
     stop: hasPrograms(workspace) || state === "starting",
     delete: state !== "deleting",
   };
@@ -79,7 +87,7 @@ export function matches(workspace: Workspace, search: string): boolean {
     workspace.name,
     workspace.repository ?? "",
     workspace.branch ?? "",
-    STATES[workspace.state].label,
+    stateLabel(workspace),
     workspace.owner.name,
     workspace.id,
   ]

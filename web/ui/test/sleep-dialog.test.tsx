@@ -32,6 +32,7 @@ describe("the times", () => {
 describe("the dialog", () => {
   const PAUSE_LABEL = "Put to sleep when nobody is there and nothing is at work for";
   const STOP_LABEL = "Stop it, which frees its memory, after it has slept for";
+const ARCHIVE_LABEL = "Archive it, which frees its disk space, after it was stopped for";
   const STAYS_LABEL = "Stay asleep when somebody visits";
   const closed = vi.fn();
   beforeEach(() => void closed.mockClear());
@@ -98,7 +99,7 @@ describe("the dialog", () => {
 
   it("keeps what is not touched", async () => {
     const user = userEvent.setup();
-    const sleep = { pause_after_seconds: 90, stop_after_seconds: null, stays_asleep: true };
+    const sleep = { pause_after_seconds: 90, stop_after_seconds: null, archive_after_seconds: 86_400, stays_asleep: true };
     const fetched = show(sleep, { [SLEEP]: () => json(202, awake) });
     await user.click(screen.getByRole("button", { name: "Save" }));
     await waitFor(() => expect(closed).toHaveBeenCalledWith(false));
@@ -114,6 +115,9 @@ describe("the dialog", () => {
     expect(screen.getByLabelText(STOP_LABEL)).toHaveFocus();
     await user.selectOptions(screen.getByLabelText(STOP_LABEL), "Never");
     await user.tab();
+    expect(screen.getByLabelText(ARCHIVE_LABEL)).toHaveFocus();
+    await user.selectOptions(screen.getByLabelText(ARCHIVE_LABEL), "14 days");
+    await user.tab();
     await user.keyboard(" ");
     expect(screen.getByLabelText(STAYS_LABEL)).toBeChecked();
     await user.tab();
@@ -125,6 +129,7 @@ describe("the dialog", () => {
     expect(await body(fetched)).toEqual({
       pause_after_seconds: 14_400,
       stop_after_seconds: 0,
+      archive_after_seconds: 14 * 86_400,
       stays_asleep: true,
     });
   });

@@ -23,7 +23,7 @@ describe("StatusBadge", () => {
     ["failed", "Failed"],
     ["deleting", "Deleting"],
   ])("says %s in a word, not by colour alone", (state, word) => {
-    const { container } = renderWith(<StatusBadge state={state} />);
+    const { container } = renderWith(<StatusBadge workspace={workspace({ state })} />);
     expect(container.querySelector("[data-state]")).toHaveTextContent(`State: ${word}`);
     expect(container.querySelector("[aria-hidden]")).toBeEmptyDOMElement();
   });
@@ -43,7 +43,7 @@ describe("StateAnnouncer", () => {
 
 describe("what can be done", () => {
   it.each<[WorkspaceState, string]>([
-    ["stopped", "start sleep snapshots delete"],
+    ["stopped", "start sleep snapshots archive delete"],
     ["starting", "sleep snapshots stop delete"],
     ["running", "open pause sleep snapshots stop delete"],
     ["paused", "wake open sleep snapshots stop delete"],

@@ -38,6 +38,9 @@ pub(crate) struct Sleep {
     /// How long it may be asleep until it is stopped: 12h, 7d, never, default
     #[arg(long, value_name = "TIME", value_parser = chosen)]
     stop_after: Option<Chosen>,
+    /// How long it may be stopped until it is archived: 14d, never, default
+    #[arg(long, value_name = "TIME", value_parser = chosen)]
+    archive_after: Option<Chosen>,
     /// A visit leaves it asleep, until it is started
     #[arg(long, group = "visit")]
     stay_asleep: bool,
@@ -59,10 +62,12 @@ impl Sleep {
         let wish = json!({
             "pause_after_seconds": seconds(self.pause_after, before.pause_after_seconds),
             "stop_after_seconds": seconds(self.stop_after, before.stop_after_seconds),
+            "archive_after_seconds": seconds(self.archive_after, before.archive_after_seconds),
             "stays_asleep": self.stay_asleep || (before.stays_asleep && !self.wake_on_visit),
         });
         let is_asked = self.pause_after.is_some()
             || self.stop_after.is_some()
+            || self.archive_after.is_some()
             || self.stay_asleep
             || self.wake_on_visit;
         if is_asked {

@@ -47,6 +47,15 @@ pub(crate) struct Create {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Archive {
+    #[command(flatten)]
+    one: One,
+    /// Return at once instead of waiting until it is archived
+    #[arg(long)]
+    no_wait: bool,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct List {
     #[command(flatten)]
     one: One,
@@ -211,6 +220,41 @@ impl Create {
             false => until_ready(&api, &workspace, taken).await?,
         };
         output::answer(self.one.remote.format, &taken, Taken::describe)
+    }
+}
+
+impl Archive {
+    pub(super) async fn run(self) -> anyhow::Result<()> {
+        let (api, workspace) = self.one.find().await?;
+        let path = format!("/api/workspaces/{}", workspace.id);
+        let begun = format!("{path}/archive");
+        let taken: Taken = api.call(Method::POST, &begun, None::<&()>).await?;
+        if self.no_wait {
+            return output::answer(self.one.remote.format, &taken, Taken::describe);
+        }
+        output::note("putting its files into a snapshot");
+        let taken = until_ready(&api, &workspace, taken).await?;
+        let archived = loop {
+            let now: Workspace = api.get(&path).await?;
+            if now.is_archived {
+                break now;
+            }
+            // Somebody may have started it meanwhile, which the snapshot then says.
+            let taken = until_ready(&api, &workspace, taken.clone()).await?;
+            if let Some(failure) = taken.failure {
+                bail!("{failure}");
+            }
+            tokio::time::sleep(POLL).await;
+        };
+        output::answer(self.one.remote.format, &archived, |archived| {
+            format!(
+                "archived {} ({}): {} files, {}; it starts with them again",
+                archived.name,
+                archived.id,
+                taken.files,
+                human(taken.bytes)
+            )
+        })
     }
 }
 

@@ -23,6 +23,8 @@ pub(super) struct Workspace {
     pub(super) egress: String,
     pub(super) sleep: Sleep,
     pub(super) state: String,
+    #[serde(default)]
+    pub(super) is_archived: bool,
     pub(super) failure: Option<Failure>,
     pub(super) progress: Option<Phases>,
     pub(super) url: String,
@@ -35,6 +37,8 @@ pub(super) struct Workspace {
 pub(super) struct Sleep {
     pub(super) pause_after_seconds: Option<u32>,
     pub(super) stop_after_seconds: Option<u32>,
+    #[serde(default)]
+    pub(super) archive_after_seconds: Option<u32>,
     pub(super) stays_asleep: bool,
 }
 
@@ -57,6 +61,10 @@ impl Sleep {
                 time(self.pause_after_seconds, "put to sleep")
             ),
             format!("asleep      {}", time(self.stop_after_seconds, "stopped")),
+            format!(
+                "stopped     {}",
+                time(self.archive_after_seconds, "archived")
+            ),
             format!("visits      {visit}"),
         ]
     }
@@ -154,11 +162,20 @@ impl Workspace {
         vec![
             self.id.clone(),
             self.name.clone(),
-            self.state.clone(),
+            self.state_words().to_owned(),
             self.size.clone(),
             self.repository.clone().unwrap_or_else(|| "-".to_owned()),
             self.created_at.clone(),
         ]
+    }
+
+    /// Returns its state for people.
+    fn state_words(&self) -> &str {
+        if self.is_archived {
+            "archived"
+        } else {
+            &self.state
+        }
     }
 
     /// Returns all there is to say of it.
@@ -171,7 +188,7 @@ impl Workspace {
         let mut lines = vec![
             format!("id          {}", self.id),
             format!("name        {}", self.name),
-            format!("state       {}", self.state),
+            format!("state       {}", self.state_words()),
             format!("url         {}", self.url),
             format!("repository  {repository}"),
             format!("size        {}", self.size),

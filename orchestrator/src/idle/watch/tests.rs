@@ -183,6 +183,7 @@ async fn an_owner_may_want_it_otherwise_within_what_the_site_allows() {
     let never = SleepPolicy {
         pause_after: Some(IdleTime::NEVER),
         stop_after: None,
+        archive_after: None,
         stays_asleep: false,
     };
     let world = World::new(|_| ()).await;

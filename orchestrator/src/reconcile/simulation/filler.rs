@@ -1,4 +1,4 @@
-//! Whoever fills volumes, under the same sky as the engine.
+//! Whoever fills volumes and puts them away, under the same sky as the engine.
 
 use async_trait::async_trait;
 use kalpana_domain::id::WorkspaceId;
@@ -8,10 +8,20 @@ use super::store::FakeStore;
 use crate::engine::EngineError;
 use crate::engine::fake::FakeEngine;
 use crate::snapshot::Filler;
-use crate::snapshot::filler::FillError;
+use crate::snapshot::filler::{FillError, PutAway};
+use crate::snapshot::porter::PorterError;
+use crate::trash::Volumes as _;
+use crate::volume;
 
-/// Sees that volumes are emptied only while they are to be: no container uses them, and the row says
-/// that its own files are not there yet.
+/// Tells whether a snapshot is an archive: half of them are, by their last digit.
+pub(super) fn is_archive(of: SnapshotRef) -> bool {
+    of.snapshot
+        .to_string()
+        .ends_with(|digit: char| ('0'..='7').contains(&digit))
+}
+
+/// Sees that volumes are emptied and removed only while they are to be: no container uses them, and the
+/// row says that its own files are not there.
 #[derive(Debug)]
 pub(super) struct FakeFiller {
     pub(super) engine: FakeEngine,
@@ -21,6 +31,24 @@ pub(super) struct FakeFiller {
 #[async_trait]
 impl Filler for FakeFiller {
     async fn fill(&self, workspace: WorkspaceId, from: SnapshotRef) -> Result<(), FillError> {
+        self.check(workspace, from)
+    }
+
+    async fn discard(&self, workspace: WorkspaceId, to: SnapshotRef) -> Result<PutAway, FillError> {
+        self.check(workspace, to)?;
+        if !is_archive(to) {
+            return Ok(PutAway::NotAnArchive);
+        }
+        for name in volume::names(workspace) {
+            let removed = self.engine.remove_volume(&name).await;
+            removed.map_err(PorterError::from)?;
+        }
+        Ok(PutAway::Now)
+    }
+}
+
+impl FakeFiller {
+    fn check(&self, workspace: WorkspaceId, from: SnapshotRef) -> Result<(), FillError> {
         let filled = self.engine.sky.under(|| {
             let world = self.engine.world.lock().unwrap();
             let mut used = world.containers.values();

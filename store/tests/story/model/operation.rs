@@ -602,6 +602,9 @@ impl Draw<'_> {
         workspace.sleep = SleepPolicy {
             pause_after: IdleTime::from_seconds(self.random.random_range(0..120)).ok(),
             stop_after: self.pick(&[None, Some(IdleTime::NEVER)]),
+            archive_after: IdleTime::from_seconds(86_400)
+                .ok()
+                .filter(|_| self.chance(0.5)),
             stays_asleep: self.chance(0.5),
         };
         workspace.filled_from = self.snapshot();

@@ -96,6 +96,7 @@ impl Orchestrator {
                 "/v1/workspaces/{id}/snapshots",
                 get(snapshots).post(take_snapshot),
             )
+            .route("/v1/workspaces/{id}/archive", post(archive))
             .route(
                 "/v1/workspaces/{id}/snapshots/{snapshot}/{what}",
                 post(use_snapshot),
@@ -240,6 +241,10 @@ async fn take_snapshot(Path(id): Path<String>, Json(asked): Json<TakeSnapshot>) 
     (StatusCode::ACCEPTED, Json(taken)).into_response()
 }
 
+async fn archive(Path(id): Path<String>, Json(_): Json<Intent>) -> Response {
+    (StatusCode::ACCEPTED, Json(snapshot(&id, SNAPSHOT))).into_response()
+}
+
 async fn use_snapshot(
     Path((id, of, what)): Path<(String, String, String)>,
     Json(_): Json<Intent>,
@@ -291,6 +296,7 @@ async fn set_sleep(
     row.sleep = SleepPolicy {
         pause_after: time(wish.pause_after),
         stop_after: time(wish.stop_after),
+        archive_after: time(wish.archive_after),
         stays_asleep: wish.stays_asleep,
     };
     let written = desk.store.update_workspace(&row, Some(event())).await;

@@ -22,7 +22,7 @@ import { NativeSelect } from "@/components/ui/native-select";
 import { useSetSleep } from "@/hooks/use-workspaces";
 import { asApiError } from "@/lib/api/error";
 import type { Workspace } from "@/lib/api/types";
-import { fromField, PAUSE_TIMES, STOP_TIMES, timesWith, toField, wholeSleep, type IdleTime } from "@/lib/sleep";
+import { ARCHIVE_TIMES, fromField, PAUSE_TIMES, STOP_TIMES, timesWith, toField, wholeSleep, type IdleTime } from "@/lib/sleep";
 
 interface SleepDialogProps {
   workspace: Workspace;
@@ -66,6 +66,7 @@ function SleepForm({ workspace, onDone }: { workspace: Workspace; onDone(): void
       {
         pause_after_seconds: fromField(String(data.get("pause"))),
         stop_after_seconds: fromField(String(data.get("stop"))),
+        archive_after_seconds: fromField(String(data.get("archive"))),
         stays_asleep: staysAsleep,
       },
       {
@@ -92,6 +93,12 @@ function SleepForm({ workspace, onDone }: { workspace: Workspace; onDone(): void
             label="Stop it, which frees its memory, after it has slept for"
             present={before.stop_after_seconds}
             times={STOP_TIMES}
+          />
+          <TimeField
+            name="archive"
+            label="Archive it, which frees its disk space, after it was stopped for"
+            present={before.archive_after_seconds}
+            times={ARCHIVE_TIMES}
           />
           <div className="flex items-start gap-3">
             <Checkbox

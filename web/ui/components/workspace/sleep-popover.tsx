@@ -47,7 +47,7 @@ export function SleepPopover({ workspace, user, ref, onChange }: SleepPopoverPro
         aria-busy={actions.isPausing || undefined}
         className="-my-1.5 flex shrink-0 items-center gap-0.5 rounded-full py-1.5 text-muted-foreground transition-colors outline-none hover:text-foreground focus-visible:ring-2 focus-visible:ring-ring"
       >
-        <StatusBadge state={workspace.state} />
+        <StatusBadge workspace={workspace} />
         <ChevronDown aria-hidden="true" className="size-3.5" />
       </PopoverTrigger>
       <PopoverContent align="start" aria-label={`Sleep of ${workspace.name}`}>

@@ -2,19 +2,19 @@
 
 import { useState } from "react";
 
-import type { Workspace, WorkspaceState } from "@/lib/api/types";
-import { STATES } from "@/lib/workspace";
+import type { Workspace } from "@/lib/api/types";
+import { stateLabel } from "@/lib/workspace";
 
 /** Tells screen readers of workspaces that changed their state while they are shown. */
 export function StateAnnouncer({ workspaces }: { workspaces: readonly Workspace[] }) {
-  const [known, setKnown] = useState<ReadonlyMap<string, WorkspaceState>>(() => statesOf(workspaces));
+  const [known, setKnown] = useState<ReadonlyMap<string, string>>(() => statesOf(workspaces));
   const [message, setMessage] = useState("");
-  const changed = workspaces.filter(({ id, state }) => known.has(id) && known.get(id) !== state);
+  const changed = workspaces.filter((one) => known.has(one.id) && known.get(one.id) !== stateLabel(one));
   const hasNew = workspaces.some(({ id }) => !known.has(id));
   if (changed.length > 0 || hasNew) {
     setKnown(statesOf(workspaces));
     if (changed.length > 0) {
-      setMessage(changed.map(({ name, state }) => `${name}: ${STATES[state].label}.`).join(" "));
+      setMessage(changed.map((one) => `${one.name}: ${stateLabel(one)}.`).join(" "));
     }
   }
   return (
@@ -24,6 +24,6 @@ export function StateAnnouncer({ workspaces }: { workspaces: readonly Workspace[
   );
 }
 
-function statesOf(workspaces: readonly Workspace[]): ReadonlyMap<string, WorkspaceState> {
-  return new Map(workspaces.map(({ id, state }) => [id, state]));
+function statesOf(workspaces: readonly Workspace[]): ReadonlyMap<string, string> {
+  return new Map(workspaces.map((one) => [one.id, stateLabel(one)]));
 }

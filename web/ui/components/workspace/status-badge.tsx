@@ -1,11 +1,12 @@
 import { Badge } from "@/components/ui/badge";
-import type { WorkspaceState } from "@/lib/api/types";
+import type { Workspace } from "@/lib/api/types";
 import { cn } from "@/lib/utils";
-import { STATES } from "@/lib/workspace";
+import { STATES, stateLabel } from "@/lib/workspace";
 
 /** A workspace's state in a word; the colour only repeats it. */
-export function StatusBadge({ state, className }: { state: WorkspaceState; className?: string }) {
-  const { label, tone, isChanging } = STATES[state];
+export function StatusBadge({ workspace, className }: { workspace: Pick<Workspace, "state" | "is_archived">; className?: string }) {
+  const { state } = workspace;
+  const { tone, isChanging } = STATES[state];
   return (
     <Badge variant={tone} data-state={state} className={className}>
       <span
@@ -13,7 +14,7 @@ export function StatusBadge({ state, className }: { state: WorkspaceState; class
         className={cn("size-1.5 rounded-full bg-current", isChanging && "animate-breathe")}
       />
       <span className="sr-only">State: </span>
-      {label}
+      {stateLabel(workspace)}
     </Badge>
   );
 }

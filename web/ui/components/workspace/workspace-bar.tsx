@@ -55,7 +55,7 @@ function BarState({ workspace, user }: { workspace: Workspace; user: User }) {
       {hasPrograms(workspace) ? (
         <SleepPopover workspace={workspace} user={user} ref={button} onChange={() => setIsChanging(true)} />
       ) : (
-        <StatusBadge state={workspace.state} />
+        <StatusBadge workspace={workspace} />
       )}
       {/* Beside it: what is being chosen stays when the workspace is stopped meanwhile. */}
       <SleepDialog

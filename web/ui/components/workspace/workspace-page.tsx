@@ -1,6 +1,6 @@
 "use client";
 
-import { CircleAlert, Lock, Play, Power, Trash2 } from "lucide-react";
+import { Archive, CircleAlert, Lock, Play, Power, Trash2 } from "lucide-react";
 import Link from "next/link";
 import { useEffect, useState, useSyncExternalStore, type ReactNode } from "react";
 
@@ -8,6 +8,7 @@ import { ErrorState } from "@/components/common/error-state";
 import { SignedIn } from "@/components/shell/signed-in";
 import { Button } from "@/components/ui/button";
 import { Skeleton } from "@/components/ui/skeleton";
+import { ArchiveButton } from "@/components/workspace/archive-button";
 import { OthersAsleep } from "@/components/workspace/asleep";
 import { Editor } from "@/components/workspace/editor-frame";
 import { LogPanel } from "@/components/workspace/log-panel";
@@ -165,22 +166,27 @@ function Stopped({ workspace, user }: { workspace: Workspace; user: User }) {
   const actions = useWorkspaceActions(workspace);
   return (
     <Stage
-      icon={<RoundIcon Icon={Power} />}
-      title={`${workspace.name} is stopped`}
-      text={
-        isOwner(workspace, user)
-          ? "It uses no memory and no processor now. Its files are on the server, as you left them."
-          : `Only its owner, ${workspace.owner.name}, can start it.`
-      }
+      icon={<RoundIcon Icon={workspace.is_archived ? Archive : Power} />}
+      title={`${workspace.name} is ${workspace.is_archived ? "archived" : "stopped"}`}
+      text={isOwner(workspace, user) ? whatIsLeft(workspace) : `Only its owner, ${workspace.owner.name}, can start it.`}
     >
       {isOwner(workspace, user) && (
-        <Button size="lg" onClick={actions.start} isBusy={actions.isStarting}>
-          <Play aria-hidden="true" />
-          Start
-        </Button>
+        <div className="flex flex-col items-center gap-3">
+          <Button size="lg" onClick={actions.start} isBusy={actions.isStarting}>
+            <Play aria-hidden="true" />
+            Start
+          </Button>
+          {actionsFor(workspace, user).archive && <ArchiveButton workspace={workspace} />}
+        </div>
       )}
     </Stage>
   );
+}
+
+function whatIsLeft(workspace: Workspace): string {
+  return workspace.is_archived
+    ? "Its files are kept in a snapshot, compressed. Start it, and they are put in place as you left them; with many files that takes a while."
+    : "It uses no memory and no processor now. Its files are on the server, as you left them.";
 }
 
 function OthersWorkspace({ workspace }: { workspace: Workspace }) {

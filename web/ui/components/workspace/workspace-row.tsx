@@ -66,7 +66,7 @@ export const WorkspaceRow = memo(function WorkspaceRow({ workspace, user }: Work
       </div>
       {/* A column of its own on wide screens, a second line on phones. */}
       <div className="flex items-center gap-2.5 max-sm:order-last max-sm:col-span-2 sm:flex-col sm:items-start sm:gap-1">
-        <StatusBadge state={state} />
+        <StatusBadge workspace={workspace} />
         <p className="truncate text-xs leading-4 text-muted-foreground sm:pl-0.5">
           <TimeAgo at={workspace.since} />
           <span className="sm:hidden"> · {capitalised(workspace.size)}</span>

@@ -1320,6 +1320,59 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/workspaces/{id}/archive": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Asks that a stopped workspace be archived: its files are put into a snapshot, and its volumes removed
+         * @description Once the snapshot that is answered is ready, `is_archived` says that it is done; if it fails, or
+         *     somebody starts the workspace meanwhile, nothing is changed. The files are put in place when the
+         *     workspace starts.
+         */
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    /** @description The workspace's id */
+                    id: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Asked for */
+                202: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Snapshot"];
+                    };
+                };
+                /** @description Refused or failed */
+                default: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/workspaces/{id}/logs": {
         parameters: {
             query?: never;
@@ -2791,6 +2844,12 @@ export interface components {
         Sleep: {
             /**
              * Format: int32
+             * @description Seconds that it may be stopped until it is archived: 60 to 2592000, or 0 for ever; `null` for as
+             *     the site has it.
+             */
+            archive_after_seconds?: number | null;
+            /**
+             * Format: int32
              * @description Seconds that it may be idle until it is put to sleep: 60 to 2592000, or 0 for ever; `null` for
              *     as the site has it.
              */
@@ -2845,11 +2904,11 @@ export interface components {
             workspace_id: string;
         };
         /**
-         * @description Why a snapshot was taken: its owner asked, its time had come, or the files were about to be replaced
-         *     by those of another.
+         * @description Why a snapshot was taken: its owner asked, its time had come, the files were about to be replaced
+         *     by those of another, or the workspace was archived.
          * @enum {string}
          */
-        SnapshotKind: "manual" | "scheduled" | "before_restore";
+        SnapshotKind: "manual" | "scheduled" | "before_restore" | "archive";
         /** @description A snapshot that somebody wants. */
         SnapshotRequest: {
             /** @description What they write about it: one line of up to 200 characters. */
@@ -2986,6 +3045,8 @@ export interface components {
              * @example kq3v8x1zt0ab
              */
             id: string;
+            /** @description Whether it is stopped with its files in a snapshot alone: they are put in place when it starts. */
+            is_archived: boolean;
             /** @description The name shown to people. */
             name: string;
             /** @description Whose it is. */

@@ -21,6 +21,11 @@ export function takeSnapshot(id: string, note: string): Promise<Snapshot> {
   return unwrap(api.POST("/api/workspaces/{id}/snapshots", { params: { path: { id } }, body: { note } }));
 }
 
+/** Asks for a stopped workspace to be archived. Returns the snapshot that its files are put into. */
+export function archiveWorkspace(id: string): Promise<Snapshot> {
+  return unwrap(api.POST("/api/workspaces/{id}/archive", { params: { path: { id } } }));
+}
+
 /** Removes a snapshot for good. */
 export function deleteSnapshot(snapshot: SnapshotName): Promise<undefined> {
   return unwrap(api.DELETE("/api/workspaces/{id}/snapshots/{snapshot}", { params: inPath(snapshot) }));
