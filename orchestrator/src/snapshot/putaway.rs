@@ -35,15 +35,11 @@ impl Keeper {
             return Err(SnapshotError::NotStopped("put away"));
         }
         require_own_files(&row)?;
-        let record = self.begin_archive(&row)?;
-        self.tell_audit(
-            AuditAction::SnapshotCreate,
-            record.reference(),
-            &row,
-            asker,
-            request_id,
-        )
-        .await?;
+        archive::leave_free(self.shelf.root(), self.limits.reserve)?;
+        let record = self.record(&row, SnapshotKind::Archive, SnapshotNote::default());
+        let (action, of) = (AuditAction::SnapshotCreate, record.reference());
+        self.tell_audit(action, of, &row, asker, request_id).await?;
+        self.begin(&record)?;
         let (this, begun, asker) = (self.clone(), record.clone(), asker.clone());
         let request_id = request_id.map(str::to_owned);
         self.state.tasks.spawn(async move {
@@ -75,38 +71,33 @@ impl Keeper {
     }
 
     async fn archive_if_due(&self, seen: &Workspace) -> SnapshotResult<()> {
-        if !self.is_archive_due(seen) {
+        if !self.is_archive_due(seen)? {
             return Ok(());
         }
         // Somebody is at its snapshots.
         let Ok((busy, row)) = self.enter(seen.id.as_str()).await else {
             return Ok(());
         };
-        // It is not tried again before its time has passed once more: a disk that is full stays so.
-        let tried = self.shelf.list(row.id)?.into_iter();
-        let is_tried = tried
-            .filter(|record| record.kind == SnapshotKind::Archive)
-            .any(|record| record.created_at > row.updated_at);
-        if self.is_archive_due(&row) && !is_tried {
-            let record = self.begin_archive(&row)?;
+        if self.is_archive_due(&row)? {
+            archive::leave_free(self.shelf.root(), self.limits.reserve)?;
+            let record = self.record(&row, SnapshotKind::Archive, SnapshotNote::default());
+            self.begin(&record)?;
             self.put_away(&row, record, None).await;
         }
         drop(busy);
         Ok(())
     }
 
-    fn is_archive_due(&self, row: &Workspace) -> bool {
+    fn is_archive_due(&self, row: &Workspace) -> SnapshotResult<bool> {
         let own = row.sleep.archive_after.map(IdleTime::duration);
         let wanted = own.unwrap_or(self.limits.archive_after);
         let after: Option<Duration> = at_most(wanted, self.limits.archive_after_limit);
-        after.is_some_and(|after| schedule::is_archive_due(row, after, self.clock.now()))
-    }
-
-    fn begin_archive(&self, row: &Workspace) -> SnapshotResult<Record> {
-        archive::leave_free(self.shelf.root(), self.limits.reserve)?;
-        let record = self.record(row, SnapshotKind::Archive, SnapshotNote::default());
-        self.begin(&record)?;
-        Ok(record)
+        let Some(after) = after else {
+            return Ok(false);
+        };
+        let taken = self.shelf.list(row.id)?;
+        let now = self.clock.now();
+        Ok(schedule::is_archive_due(row, &taken, after, now))
     }
 
     /// Makes the snapshot, and writes down that the files of the workspace are there. Where that cannot

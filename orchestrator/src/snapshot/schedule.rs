@@ -41,12 +41,23 @@ pub(super) fn is_due(row: &Workspace, taken: &[Record], every: Duration, now: Ti
     has_news && now.duration_since(from) >= every
 }
 
-/// Tells whether a workspace is to be archived by itself: it was stopped `after` ago, and nothing about
-/// it was changed since.
-pub(super) fn is_archive_due(row: &Workspace, after: Duration, now: Timestamp) -> bool {
+/// Tells whether a workspace is to be archived by itself: it was stopped `after` ago, nothing about it
+/// was changed since, and nor was it tried in vain.
+pub(super) fn is_archive_due(
+    row: &Workspace,
+    taken: &[Record],
+    after: Duration,
+    now: Timestamp,
+) -> bool {
     let is_whole = matches!(row.lifecycle, Lifecycle::Stopped) && row.filled_from.is_none();
+    let tried = taken
+        .iter()
+        .filter(|record| record.kind == SnapshotKind::Archive && record.created_at <= now)
+        .map(|record| record.created_at)
+        .max();
+    let since = tried.map_or(row.updated_at, |tried| tried.max(row.updated_at));
     let after = SignedDuration::try_from(after).unwrap_or(SignedDuration::MAX);
-    is_whole && now.duration_since(row.updated_at) >= after
+    is_whole && now.duration_since(since) >= after
 }
 
 /// Returns how many archives are kept that no workspace needs any more, `newest` first in `taken`: the
@@ -142,6 +153,44 @@ mod tests {
         assert!(is_due(&row, &failed, DAY, at(64)));
         row.lifecycle = Lifecycle::Stopping { since: at(30) };
         assert!(!is_due(&row, &last, DAY, at(500)), "it is on its way");
+    }
+
+    #[test]
+    fn one_that_is_stopped_is_archived_in_time_and_a_vain_attempt_is_repeated_as_late() {
+        let mut row = workspace();
+        row.lifecycle = Lifecycle::Stopped;
+        row.updated_at = at(10);
+        assert!(!is_archive_due(&row, &[], DAY, at(33)));
+        assert!(is_archive_due(&row, &[], DAY, at(34)));
+        let other = [taken(34, SnapshotKind::Scheduled, SnapshotState::Ready)];
+        assert!(is_archive_due(&row, &other, DAY, at(34)));
+        for state in [SnapshotState::Failed, SnapshotState::Ready] {
+            let tried = [taken(34, SnapshotKind::Archive, state)];
+            assert!(!is_archive_due(&row, &tried, DAY, at(57)));
+            assert!(is_archive_due(&row, &tried, DAY, at(58)));
+        }
+        // An archive of the time before it was last in use says nothing.
+        let before = [taken(5, SnapshotKind::Archive, SnapshotState::Ready)];
+        assert!(is_archive_due(&row, &before, DAY, at(34)));
+        row.filled_from = Some(record().reference());
+        assert!(!is_archive_due(&row, &[], DAY, at(500)), "it is already");
+        row.filled_from = None;
+        row.lifecycle = Lifecycle::Paused { since: at(10) };
+        assert!(!is_archive_due(&row, &[], DAY, at(500)), "it sleeps only");
+    }
+
+    #[test]
+    fn an_archive_that_is_not_needed_stays_until_there_is_something_newer() {
+        let archive = taken(3, SnapshotKind::Archive, SnapshotState::Ready);
+        let newer = |state| taken(4, SnapshotKind::Scheduled, state);
+        let kept = |others: &[Record]| {
+            let all: Vec<_> = others.iter().cloned().chain([archive.clone()]).collect();
+            archives_kept(&all)
+        };
+        assert_eq!(kept(&[]), 1);
+        assert_eq!(kept(&[newer(SnapshotState::Failed)]), 1);
+        assert_eq!(kept(&[newer(SnapshotState::Making)]), 1);
+        assert_eq!(kept(&[newer(SnapshotState::Ready)]), 0);
     }
 
     #[test]
