@@ -63,7 +63,8 @@ pub(crate) enum Action {
     EnsureVolumes,
     /// Remove the volumes, if the snapshot that the row names is an archive of all that is in them.
     PutVolumesAway,
-    /// Replace all that is in the volumes by the files of the snapshot that the row names.
+    /// Replace all that is in the volumes, which are made, by the files of the snapshot that the row
+    /// names.
     FillVolumes,
     /// Make the run directory afresh, with the launch file.
     PrepareRunDirectory,
@@ -206,13 +207,16 @@ fn create(row: &Workspace, observed: &Observed) -> Vec<Action> {
         }
         None => actions.push(Action::CreateNetwork),
     }
-    actions.push(Action::EnsureVolumes);
     // Written down before the container is made, so that what is in a volume by then stays.
     if row.filled_from.is_some() {
         actions.push(Action::FillVolumes);
         return actions;
     }
-    actions.extend([Action::PrepareRunDirectory, Action::CreateContainer]);
+    actions.extend([
+        Action::EnsureVolumes,
+        Action::PrepareRunDirectory,
+        Action::CreateContainer,
+    ]);
     actions
 }
 

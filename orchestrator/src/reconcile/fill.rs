@@ -11,6 +11,7 @@ use kalpana_store::StoreError;
 use super::{PassError, Reconciler, describe};
 use crate::snapshot::filler::{FillError, PutAway};
 use crate::snapshot::porter::PorterError;
+use crate::volume;
 
 /// How often it is looked whether somebody wants something else meanwhile.
 const GLANCE: Duration = Duration::from_secs(1);
@@ -22,6 +23,7 @@ impl Reconciler {
         let Some(from) = row.filled_from else {
             return Ok(());
         };
+        self.note(row, PhaseName::Network, PhaseStatus::Done);
         self.note(row, PhaseName::Volume, PhaseStatus::Running);
         // It may take long, and others start meanwhile.
         self.memory(row.id, |memory| memory.place = None);
@@ -30,8 +32,19 @@ impl Reconciler {
             from.snapshot
         );
         self.journal.note(row.id, self.clock.now(), &text);
+        let filling = async {
+            // Its volumes count then: the row is older than they are.
+            if self.filler.is_in_place(row.id, from).await? {
+                return Ok(());
+            }
+            for definition in volume::definitions(&self.host.instance, row.id) {
+                let made = self.engine.create_volume(&definition).await;
+                made.map_err(PorterError::from)?;
+            }
+            self.filler.fill(row.id, from).await
+        };
         let filled = tokio::select! {
-            filled = self.filler.fill(row.id, from) => filled,
+            filled = filling => filled,
             moved_on = self.moved_on(row) => return Err(moved_on),
         };
         match filled {

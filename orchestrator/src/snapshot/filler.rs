@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use kalpana_domain::clock::Clock;
 use kalpana_domain::id::WorkspaceId;
 use kalpana_domain::snapshot::{SnapshotKind, SnapshotRef};
 use kalpana_protocol::orchestrator::SnapshotState;
@@ -12,7 +13,7 @@ use tokio::sync::{Semaphore, mpsc};
 
 use super::archive::{self, ArchiveError};
 use super::porter::{Porter, PorterError};
-use super::shelf::{Shelf, ShelfError};
+use super::shelf::{Record, Shelf, ShelfError};
 use crate::trash::Volumes;
 use crate::volume;
 
@@ -49,6 +50,17 @@ pub(crate) trait Filler: fmt::Debug + Send + Sync {
     /// [`FillError`].
     async fn fill(&self, workspace: WorkspaceId, from: SnapshotRef) -> Result<(), FillError>;
 
+    /// Tells whether the files of `from` were put into the volumes of their workspace before, and these
+    /// are still there: it has been at work in them since. To be asked before volumes are made.
+    ///
+    /// # Errors
+    /// [`FillError`].
+    async fn is_in_place(
+        &self,
+        workspace: WorkspaceId,
+        from: SnapshotRef,
+    ) -> Result<bool, FillError>;
+
     /// Removes the volumes of a workspace whose files were archived in the snapshot `to`. Nothing is
     /// touched unless that is an archive of this workspace, whole and as long as it was written.
     ///
@@ -64,28 +76,52 @@ pub(crate) enum PutAway {
     Now,
     /// There were none.
     Before,
-    /// They are kept: the snapshot was taken for something else.
+    /// They are kept: the snapshot was taken for something else, or its files were put back already.
     NotAnArchive,
 }
 
 /// Fills volumes from the shelf.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct FromShelf {
     shelf: Shelf,
     porter: Arc<dyn Porter>,
     volumes: Arc<dyn Volumes>,
+    clock: Arc<dyn Clock>,
     places: Arc<Semaphore>,
+}
+
+impl fmt::Debug for FromShelf {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("FromShelf").finish_non_exhaustive()
+    }
 }
 
 impl FromShelf {
     /// Fills from `shelf`.
-    pub(crate) fn new(shelf: Shelf, porter: Arc<dyn Porter>, volumes: Arc<dyn Volumes>) -> Self {
+    pub(crate) fn new(
+        shelf: Shelf,
+        porter: Arc<dyn Porter>,
+        volumes: Arc<dyn Volumes>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         Self {
             shelf,
             porter,
             volumes,
+            clock,
             places: Arc::new(Semaphore::new(AT_ONCE)),
         }
+    }
+
+    /// Lists the volumes of a workspace that are there.
+    async fn volumes_of(&self, workspace: WorkspaceId) -> Result<Vec<String>, FillError> {
+        let own = volume::names(workspace);
+        let there = self.volumes.volumes().await.map_err(PorterError::from)?;
+        Ok(there
+            .into_iter()
+            .filter(|seen| seen.workspace == workspace && own.contains(&seen.name))
+            .map(|seen| seen.name)
+            .collect())
     }
 }
 
@@ -98,6 +134,16 @@ impl Filler for FromShelf {
             .get(from)?
             .filter(|record| record.state == SnapshotState::Ready)
             .ok_or_else(|| FillError::Gone(from.snapshot.to_string()))?;
+        let mut record = record;
+        let is_own_archive = record.kind == SnapshotKind::Archive && from.workspace == workspace;
+        // Until they are in place again, they were not.
+        if is_own_archive && record.filled_at.take().is_some() {
+            self.shelf.finish(&record)?;
+        }
+        let back = Record {
+            filled_at: is_own_archive.then(|| self.clock.now()),
+            ..record.clone()
+        };
         let path = self.shelf.archive(from);
         let checked = path.clone();
         blocking(move || archive::check(&checked, &record.sha256)).await?;
@@ -106,13 +152,34 @@ impl Filler for FromShelf {
         let (read, unpacked) = tokio::join!(reading, self.porter.unpack(workspace, receiver));
         // An archive that could not be read explains why it was not whole.
         read?;
-        Ok(unpacked?)
+        unpacked?;
+        // Before the row says so: a row that is older than this must not have them removed.
+        if is_own_archive {
+            self.shelf.finish(&back)?;
+        }
+        Ok(())
+    }
+
+    async fn is_in_place(
+        &self,
+        workspace: WorkspaceId,
+        from: SnapshotRef,
+    ) -> Result<bool, FillError> {
+        let record = self.shelf.get(from)?;
+        let was_put_back = record.is_some_and(|record| {
+            record.kind == SnapshotKind::Archive && record.filled_at.is_some()
+        });
+        if !was_put_back || from.workspace != workspace {
+            return Ok(false);
+        }
+        Ok(self.volumes_of(workspace).await?.len() == volume::names(workspace).len())
     }
 
     async fn discard(&self, workspace: WorkspaceId, to: SnapshotRef) -> Result<PutAway, FillError> {
         let gone = || FillError::Gone(to.snapshot.to_string());
         let record = self.shelf.get(to)?.ok_or_else(gone)?;
-        if record.kind != SnapshotKind::Archive || to.workspace != workspace {
+        let is_archive = record.kind == SnapshotKind::Archive && record.filled_at.is_none();
+        if !is_archive || to.workspace != workspace {
             return Ok(PutAway::NotAnArchive);
         }
         let path = self.shelf.archive(to);
@@ -120,14 +187,9 @@ impl Filler for FromShelf {
         if record.state != SnapshotState::Ready || length.ok() != Some(record.bytes) {
             return Err(gone());
         }
-        let own = volume::names(workspace);
-        let there = self.volumes.volumes().await.map_err(PorterError::from)?;
-        let there: Vec<_> = there
-            .into_iter()
-            .filter(|seen| seen.workspace == workspace && own.contains(&seen.name))
-            .collect();
-        for seen in &there {
-            let removed = self.volumes.remove_volume(&seen.name).await;
+        let there = self.volumes_of(workspace).await?;
+        for name in &there {
+            let removed = self.volumes.remove_volume(name).await;
             removed.map_err(PorterError::from)?;
         }
         Ok(if there.is_empty() {

@@ -26,6 +26,7 @@ use crate::intent::{IntentError, Intents};
 use crate::logs::Journal;
 use crate::metrics::Metrics;
 use crate::reconcile::describe;
+use crate::trash::Volumes;
 
 /// Snapshots that are taken at the same time.
 const AT_ONCE: usize = 2;
@@ -88,6 +89,7 @@ pub(crate) struct Keeper {
     pub(crate) shelf: Shelf,
     pub(crate) porter: Arc<dyn Porter>,
     pub(crate) engine: Arc<dyn Engine>,
+    pub(crate) volumes: Arc<dyn Volumes>,
     pub(crate) intents: Intents,
     pub(crate) audit: Arc<dyn Audit>,
     pub(crate) journal: Journal,
@@ -219,9 +221,16 @@ impl Keeper {
         let wanted = self.ready(&row, snapshot)?;
         self.require_stopped(&row).await?;
         let from = wanted.reference();
+        // Whoever wants these files wants them in place of what is there: an archive is none any more.
+        if wanted.kind == SnapshotKind::Archive {
+            self.shelf.finish(&Record {
+                kind: SnapshotKind::BeforeRestore,
+                filled_at: None,
+                ..wanted.clone()
+            })?;
+        }
         // Its volumes hold none of its own files yet: those before are in a snapshot already.
-        if let Some(present) = row.filled_from {
-            self.keep_archive(present)?;
+        if self.is_elsewhere(&row)? {
             self.intents.fill(&row, from, asker, request_id).await?;
             return Ok(wanted);
         }
@@ -249,17 +258,15 @@ impl Keeper {
         Ok(record)
     }
 
-    /// Keeps an archive as long as what was before a restore is kept: its workspace is to begin with
-    /// another snapshot, and has its latest files there alone.
-    fn keep_archive(&self, present: SnapshotRef) -> SnapshotResult<()> {
-        let archive = self.shelf.get(present)?;
-        if let Some(archive) = archive.filter(|record| record.kind == SnapshotKind::Archive) {
-            self.shelf.finish(&Record {
-                kind: SnapshotKind::BeforeRestore,
-                ..archive
-            })?;
-        }
-        Ok(())
+    /// Tells whether the volumes of a workspace hold none of its own files: those are in the snapshot
+    /// that its row names. A row may be older than the world, as after its database was restored from a
+    /// backup; one whose snapshot is gone, or was put in place already, is not believed.
+    fn is_elsewhere(&self, row: &Workspace) -> SnapshotResult<bool> {
+        let Some(present) = row.filled_from else {
+            return Ok(false);
+        };
+        let record = self.shelf.get(present)?;
+        Ok(record.is_some_and(|record| record.filled_at.is_none() || record.workspace != row.id))
     }
 
     /// Has a workspace filled from a snapshot, once its present files are kept.
@@ -388,6 +395,7 @@ impl Keeper {
             skipped: 0,
             sha256: String::new(),
             failure: None,
+            filled_at: None,
         }
     }
 

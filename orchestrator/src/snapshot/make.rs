@@ -62,11 +62,7 @@ impl Keeper {
     async fn archive(&self, record: &Record) -> Result<(Written, Packed), String> {
         let packing = async {
             let _place = self.state.places.acquire().await;
-            // An engine makes volumes that are not there, but would not label them.
-            for definition in volume::definitions(&self.instance, record.workspace) {
-                let made = self.engine.create_volume(&definition).await;
-                made.map_err(|error| describe(&error))?;
-            }
+            self.see_to_volumes(record).await?;
             let path = self.shelf.archive(record.reference());
             let bytes = self.shelf.counter(record.id);
             let (sender, receiver) = mpsc::channel(QUEUE);
@@ -88,6 +84,27 @@ impl Keeper {
                 Err("Kalpana ended while the snapshot was taken; take it again.".to_owned())
             }
         }
+    }
+
+    /// Sees that the volumes to be read are there: an engine would make those that are not, and not
+    /// label them. An archive is made of what there is alone: volumes that are gone, as with a disk that
+    /// was not mounted, must not pass for an empty workspace.
+    async fn see_to_volumes(&self, record: &Record) -> Result<(), String> {
+        if record.kind == SnapshotKind::Archive {
+            let seen = self.volumes.volumes().await;
+            let seen = seen.map_err(|error| describe(&error))?;
+            let is_there = |name: &String| seen.iter().any(|volume| volume.name == *name);
+            return if volume::names(record.workspace).iter().all(is_there) {
+                Ok(())
+            } else {
+                Err("Its volumes are not on the engine, so there is nothing to archive.".to_owned())
+            };
+        }
+        for definition in volume::definitions(&self.instance, record.workspace) {
+            let made = self.engine.create_volume(&definition).await;
+            made.map_err(|error| describe(&error))?;
+        }
+        Ok(())
     }
 
     /// Writes down, beside the snapshot of a workspace's files, that nothing else was `done` with these.
@@ -114,11 +131,13 @@ impl Keeper {
                 (SnapshotKind::Manual, usize::MAX),
                 (SnapshotKind::Scheduled, self.limits.scheduled),
                 (SnapshotKind::BeforeRestore, BEFORE_RESTORE_KEPT),
-                (SnapshotKind::Archive, schedule::archives_kept(&taken)),
             ] {
                 for of in schedule::excess(&taken, kind, keep, &needed) {
                     self.shelf.remove(of)?;
                 }
+            }
+            for of in schedule::spent_archives(&taken, &needed) {
+                self.shelf.remove(of)?;
             }
             Ok::<_, SnapshotError>(())
         };

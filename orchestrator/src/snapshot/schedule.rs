@@ -60,13 +60,32 @@ pub(super) fn is_archive_due(
     is_whole && now.duration_since(since) >= after
 }
 
-/// Returns how many archives are kept that no workspace needs any more, `newest` first in `taken`: the
-/// last one, until there is a newer whole snapshot.
-pub(super) fn archives_kept(taken: &[Record]) -> usize {
-    let newest = taken
+/// Returns the archives that are to go, `newest` first in `taken`: those whose files were put back, once
+/// there is a newer whole snapshot, and all but the newest of those that came to nothing. An archive
+/// that was never put back stays, whatever the rows say: they may be older than it, as after their
+/// database was restored from a backup.
+pub(super) fn spent_archives(taken: &[Record], needed: &[SnapshotRef]) -> Vec<SnapshotRef> {
+    let is_whole =
+        |record: &&Record| record.state == SnapshotState::Ready && record.failure.is_none();
+    let newest = taken.iter().find(is_whole).map(Record::reference);
+    let mut in_vain = 0;
+    let archives = taken
         .iter()
-        .find(|record| record.state == SnapshotState::Ready);
-    usize::from(newest.is_some_and(|record| record.kind == SnapshotKind::Archive))
+        .filter(|record| record.kind == SnapshotKind::Archive);
+    archives
+        .filter(|record| match record.state {
+            SnapshotState::Making => false,
+            SnapshotState::Ready if record.failure.is_none() => {
+                record.filled_at.is_some() && newest != Some(record.reference())
+            }
+            SnapshotState::Ready | SnapshotState::Failed => {
+                in_vain += 1;
+                in_vain > 1
+            }
+        })
+        .map(Record::reference)
+        .filter(|of| !needed.contains(of))
+        .collect()
 }
 
 /// Returns what is to go of the snapshots of a kind, `newest` first in `taken`: all but the newest
@@ -180,17 +199,33 @@ mod tests {
     }
 
     #[test]
-    fn an_archive_that_is_not_needed_stays_until_there_is_something_newer() {
-        let archive = taken(3, SnapshotKind::Archive, SnapshotState::Ready);
-        let newer = |state| taken(4, SnapshotKind::Scheduled, state);
-        let kept = |others: &[Record]| {
-            let all: Vec<_> = others.iter().cloned().chain([archive.clone()]).collect();
-            archives_kept(&all)
+    fn an_archive_goes_only_when_it_was_put_back_and_there_is_something_newer() {
+        use SnapshotState::{Failed, Making, Ready};
+        let put_away = taken(3, SnapshotKind::Archive, Ready);
+        let put_back = Record {
+            filled_at: Some(at(4)),
+            ..put_away.clone()
         };
-        assert_eq!(kept(&[]), 1);
-        assert_eq!(kept(&[newer(SnapshotState::Failed)]), 1);
-        assert_eq!(kept(&[newer(SnapshotState::Making)]), 1);
-        assert_eq!(kept(&[newer(SnapshotState::Ready)]), 0);
+        let newer = |state| taken(5, SnapshotKind::Scheduled, state);
+        let goes = |others: &[Record], archive: &Record, needed: &[SnapshotRef]| {
+            let all: Vec<_> = others.iter().cloned().chain([archive.clone()]).collect();
+            spent_archives(&all, needed).contains(&archive.reference())
+        };
+        for state in [Ready, Failed, Making] {
+            assert!(!goes(&[newer(state)], &put_away, &[]), "its only copy");
+            assert_eq!(goes(&[newer(state)], &put_back, &[]), state == Ready);
+        }
+        assert!(!goes(&[], &put_back, &[]));
+        assert!(!goes(&[newer(Ready)], &put_back, &[put_back.reference()]));
+        // What came to nothing is no newer copy, and is there to be read once.
+        let in_vain = |hours, state| Record {
+            failure: Some("no".into()),
+            ..taken(hours, SnapshotKind::Archive, state)
+        };
+        assert!(!goes(&[in_vain(5, Ready)], &put_back, &[]));
+        let vain = [in_vain(9, Failed), in_vain(8, Ready), in_vain(7, Failed)];
+        let gone = spent_archives(&vain, &[]);
+        assert_eq!(gone, [vain[1].reference(), vain[2].reference()]);
     }
 
     #[test]

@@ -50,6 +50,10 @@ pub(crate) struct Record {
     pub(crate) sha256: String,
     /// Why it failed, in a sentence for people.
     pub(crate) failure: Option<String>,
+    /// Of an archive: when its files were put back into the volumes of their workspace. From then on
+    /// those are what counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) filled_at: Option<Timestamp>,
 }
 
 impl Record {
@@ -122,6 +126,9 @@ impl Shelf {
     /// [`ShelfError`] when the system refuses.
     pub(crate) fn begin(&self, record: &Record) -> ShelfResult<()> {
         make_directory(&self.directory(record.workspace))?;
+        // What is written into it outlives a power cut only if it does.
+        let root = File::open(&self.root).and_then(|root| root.sync_all());
+        root.map_err(refused(&self.root))?;
         self.lock().insert(record.id, Arc::default());
         let written = self.put(record);
         if written.is_err() {
@@ -385,6 +392,7 @@ pub(crate) mod tests {
             skipped: 0,
             sha256: String::new(),
             failure: None,
+            filled_at: None,
         }
     }
 

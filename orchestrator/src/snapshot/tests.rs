@@ -37,6 +37,7 @@ pub(crate) fn keeper(fixture: &Fixture, porter: &FakePorter, clock: Arc<ManualCl
         shelf: fixture.intents.shelf.clone(),
         porter: Arc::new(porter.clone()),
         engine: Arc::new(FakeEngine::new(Sky::new(Calm))),
+        volumes: Arc::new(FakeEngine::new(Sky::new(Calm))),
         intents: fixture.intents.clone(),
         audit: Arc::<dyn kalpana_store::Repository>::clone(&fixture.store),
         journal: Journal::default(),
@@ -74,6 +75,7 @@ impl World {
         let mut keeper = keeper(&fixture, &porter, clock.clone());
         let engine = FakeEngine::new(Sky::new(Calm));
         keeper.engine = Arc::new(engine.clone());
+        keeper.volumes = Arc::new(engine.clone());
         Self {
             fixture,
             porter,
@@ -101,6 +103,8 @@ impl World {
     pub(super) fn write(&self, row: &Workspace, content: &'static [u8]) {
         let mut volumes = self.porter.volumes.lock().unwrap();
         volumes.insert(row.id, Bytes::from_static(content));
+        let mut world = self.engine.world.lock().unwrap();
+        world.volumes.extend(crate::volume::names(row.id));
     }
 
     pub(super) fn content(&self, row: &Workspace) -> Bytes {
@@ -152,6 +156,7 @@ impl World {
             self.keeper.shelf.clone(),
             Arc::new(self.porter.clone()),
             volumes,
+            self.clock.clone(),
         )
     }
 

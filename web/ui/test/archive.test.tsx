@@ -34,7 +34,7 @@ async function confirm() {
   const user = userEvent.setup();
   await user.click(screen.getByRole("button", { name: "Archive…" }));
   const question = await screen.findByRole("alertdialog", { name: "Archive atlas?" });
-  expect(question).toHaveTextContent("put in place as they were");
+  expect(question).toHaveTextContent("put in place again");
   await user.click(within(question).getByRole("button", { name: "Archive" }));
   return user;
 }

@@ -1,6 +1,7 @@
 //! `kalpana workspace snapshot`: copies of all files of a workspace.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
@@ -234,12 +235,24 @@ impl Archive {
         }
         output::note("putting its files into a snapshot");
         let taken = until_ready(&api, &workspace, taken).await?;
+        let deadline = tokio::time::Instant::now() + ARCHIVED_WITHIN;
         let archived = loop {
             let now: Workspace = api.get(&path).await?;
             if now.is_archived {
                 break now;
             }
-            // Somebody may have started it meanwhile, which the snapshot then says.
+            if now.state != "stopped" {
+                bail!("{} was started meanwhile, and is {}", now.name, now.state);
+            }
+            if tokio::time::Instant::now() >= deadline {
+                bail!(
+                    "{} is not archived, though its files are in the snapshot {}\nhint: try again; \
+                     `kalpana workspace logs` shows more",
+                    now.name,
+                    taken.id
+                );
+            }
+            // What keeps it from being archived is said there.
             let taken = until_ready(&api, &workspace, taken.clone()).await?;
             if let Some(failure) = taken.failure {
                 bail!("{failure}");
@@ -378,6 +391,10 @@ impl Delete {
         })
     }
 }
+
+/// How soon after its snapshot is whole a workspace is archived: by then the snapshot was read again,
+/// at 100 MB a second at worst for one of 60 GB.
+const ARCHIVED_WITHIN: Duration = Duration::from_secs(600);
 
 /// Waits until a snapshot is whole.
 async fn until_ready(api: &Api, workspace: &Workspace, taken: Taken) -> anyhow::Result<Taken> {

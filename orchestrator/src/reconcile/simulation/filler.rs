@@ -34,6 +34,10 @@ impl Filler for FakeFiller {
         self.check(workspace, from)
     }
 
+    async fn is_in_place(&self, _: WorkspaceId, _: SnapshotRef) -> Result<bool, FillError> {
+        Ok(false)
+    }
+
     async fn discard(&self, workspace: WorkspaceId, to: SnapshotRef) -> Result<PutAway, FillError> {
         self.check(workspace, to)?;
         if !is_archive(to) {

@@ -192,16 +192,114 @@ async fn the_latest_files_of_an_archived_workspace_outlive_a_restore_of_older_on
     };
     let store = &world.fixture.store;
     store.update_workspace(&stopped, None).await.unwrap();
-    // Whatever is taken afterwards: it is kept like any that was there before a restore.
+    // Whatever is taken afterwards, they are nowhere else.
     world.clock.advance(SignedDuration::from_hours(24));
     world.taken(&row).await;
     let kept = world.settled(&row).await;
     let kept = kept.iter().find(|made| made.id == latest.id).unwrap();
-    assert_eq!(kept.kind, SnapshotKind::BeforeRestore);
+    assert_eq!(kept.kind, SnapshotKind::Archive);
     world
         .filler()
         .fill(row.id, latest.reference())
         .await
         .unwrap();
     assert_eq!(world.content(&row), "latest");
+}
+
+#[tokio::test]
+async fn volumes_that_are_gone_do_not_pass_for_an_empty_workspace() {
+    let world = World::new().await;
+    let row = world.stopped(b"work").await;
+    let (now, first) = archived(&world, &row).await;
+    let filler = world.filler();
+    filler.discard(row.id, first.reference()).await.unwrap();
+    // The row is of a time before, as in a backup of the database.
+    let older = Workspace {
+        filled_from: None,
+        ..now
+    };
+    let store = &world.fixture.store;
+    store.update_workspace(&older, None).await.unwrap();
+    let (now, made) = archived(&world, &row).await;
+    assert_eq!(now.filled_from, None);
+    assert!(made.failure.unwrap().contains("not on the engine"));
+    let is_kept = |kept: &[Record]| kept.iter().any(|made| made.id == first.id);
+    assert!(is_kept(&world.settled(&row).await));
+    // Not even after it ran empty for a while.
+    world.write(&row, b"");
+    world.clock.advance(SignedDuration::from_hours(24));
+    world.taken(&row).await;
+    assert!(is_kept(&world.settled(&row).await), "it is the only copy");
+}
+
+#[tokio::test]
+async fn volumes_count_for_more_than_a_row_that_is_older_than_they_are() {
+    let world = World::new().await;
+    let row = world.stopped(b"work").await;
+    let (backup, made) = archived(&world, &row).await;
+    let (filler, of) = (world.filler(), made.reference());
+    filler.discard(row.id, of).await.unwrap();
+    assert!(!filler.is_in_place(row.id, of).await.unwrap());
+    world.write(&row, b"");
+    filler.fill(row.id, of).await.unwrap();
+    // Somebody works in it, and then the row is what it was before.
+    world.write(&row, b"newer");
+    assert!(backup.is_archived());
+    assert!(filler.is_in_place(row.id, of).await.unwrap());
+    let kept = filler.discard(row.id, of).await.unwrap();
+    assert_eq!(kept, PutAway::NotAnArchive);
+    // Where the volumes were lost, the archive is put in place again.
+    world.engine.world.lock().unwrap().volumes.clear();
+    assert!(!filler.is_in_place(row.id, of).await.unwrap());
+    world.write(&row, b"newer");
+    // Another restore keeps them first, though the archive was removed by then.
+    let other = world.stopped(b"other").await;
+    let elsewhere = world.taken(&other).await.reference();
+    assert!(!filler.is_in_place(other.id, elsewhere).await.unwrap());
+    let manual = {
+        let own = Workspace {
+            filled_from: None,
+            ..world.row(&row).await
+        };
+        let store = &world.fixture.store;
+        store.update_workspace(&own, None).await.unwrap();
+        let manual = world.taken(&row).await;
+        let old = Workspace {
+            filled_from: Some(of),
+            ..world.row(&row).await
+        };
+        store.update_workspace(&old, None).await.unwrap();
+        manual
+    };
+    let (id, asker) = (manual.id.to_string(), world.asker());
+    let kept = world.keeper.restore(row.id.as_str(), &id, &asker, None);
+    assert_eq!(kept.await.unwrap().kind, SnapshotKind::BeforeRestore);
+    world.settled(&row).await;
+}
+
+#[tokio::test]
+async fn an_archive_that_is_restored_on_purpose_is_an_ordinary_snapshot_from_then_on() {
+    let world = World::new().await;
+    let row = world.stopped(b"work").await;
+    let (now, made) = archived(&world, &row).await;
+    let (filler, of) = (world.filler(), made.reference());
+    filler.fill(row.id, of).await.unwrap();
+    let own = Workspace {
+        filled_from: None,
+        ..now
+    };
+    let store = &world.fixture.store;
+    store.update_workspace(&own, None).await.unwrap();
+    world.write(&row, b"newer");
+    let (id, asker) = (made.id.to_string(), world.asker());
+    let kept = world.keeper.restore(row.id.as_str(), &id, &asker, None);
+    assert_eq!(kept.await.unwrap().kind, SnapshotKind::BeforeRestore);
+    world.settled(&row).await;
+    assert_eq!(world.row(&row).await.filled_from, Some(of));
+    // Its volumes are replaced, and not left or put away, whoever stops it before.
+    assert!(!filler.is_in_place(row.id, of).await.unwrap());
+    let kept = filler.discard(row.id, of).await.unwrap();
+    assert_eq!(kept, PutAway::NotAnArchive);
+    filler.fill(row.id, of).await.unwrap();
+    assert_eq!(world.content(&row), "work");
 }

@@ -36,7 +36,7 @@ export function ArchiveButton({ workspace }: { workspace: Workspace }) {
         returnFocus={() => button.current?.focus()}
       >
         Its files are put into a snapshot, compressed, and the disk space they use now is freed. When the workspace
-        starts, they are put in place as they were; that start takes longer.
+        starts, they are put in place again; that start takes longer.
       </ConfirmDialog>
     </>
   );

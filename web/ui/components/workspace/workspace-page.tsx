@@ -185,7 +185,7 @@ function Stopped({ workspace, user }: { workspace: Workspace; user: User }) {
 
 function whatIsLeft(workspace: Workspace): string {
   return workspace.is_archived
-    ? "Its files are kept in a snapshot, compressed. Start it, and they are put in place as you left them; with many files that takes a while."
+    ? "Its files are kept in a snapshot, compressed. Start it, and they are put in place; with many files that takes a while."
     : "It uses no memory and no processor now. Its files are on the server, as you left them.";
 }
 
