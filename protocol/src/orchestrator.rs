@@ -8,6 +8,8 @@
 //! | `GET /v1/workspaces/{id}/logs?follow=` | newline-delimited [`LogLine`] |
 //! | `GET /v1/workspaces/{id}/wakefulness` | [`Wakefulness`] |
 //! | `GET /v1/workspaces/{id}/work` | [`Work`] |
+//! | `GET /v1/workspaces/{id}/figures` | [`crate::figures::Figures`] |
+//! | `GET /v1/workspaces/{id}/figures/live` | newline-delimited [`crate::figures::Now`], every two seconds while it runs |
 //! | `GET /v1/workspaces/{id}/snapshots` | [`Snapshots`] |
 //! | `POST /v1/workspaces/{id}/snapshots` [`TakeSnapshot`] | 202 [`Snapshot`] |
 //! | `POST /v1/workspaces/{id}/snapshots/{snapshot}/restore` [`Intent`] | 202 [`Snapshot`], of the files as they are |
