@@ -97,7 +97,9 @@ async fn docker_processes_that_the_kernel_ended_are_counted_and_in_the_log() {
     let counted = world.counted("kalpana_orchestrator_oom_kills_total ");
     assert!(counted >= ended, "{counted} of {ended}");
     let log = world.log(row.id).await;
-    let said = log.iter().find(|line| line.text.contains("memory was used up"));
+    let said = log
+        .iter()
+        .find(|line| line.text.contains("memory was used up"));
     let said = said.expect("a line about it");
     assert_eq!(said.source, "kalpana");
     assert!(said.text.starts_with("the kernel ended"), "{said:?}");

@@ -24,10 +24,8 @@ pub(crate) struct FiguresView {
 #[schema(as = FiguresNow)]
 pub(crate) struct NowView {
     /// Whether there are figures, and of what.
-    #[schema(value_type = FiguresState)]
     state: StateName,
     /// Why there are none, of one that runs.
-    #[schema(value_type = Option<FiguresUnavailable>)]
     reason: Option<ReasonName>,
     /// What it may use, unless it is stopped.
     limits: Option<LimitsView>,
