@@ -5,14 +5,15 @@
 //! `engine` and `ready`), decides (`plan`, pure), acts, and looks again, until the world is as the
 //! row says. `container`, `network`, `volume`, `image` and `launch` say what the world should look
 //! like in detail; `feed`, `progress` and `logs` tell others what became of it. `snapshot` keeps copies
-//! of files, and fills the volumes of a workspace that is to begin with one.
+//! of files, and fills the volumes of a workspace that is to begin with one. `figures` reads what each
+//! workspace uses, for those who watch and for a day's history.
 //!
 //! [`examine`] looks at the engine for an operator, and changes nothing.
 //!
-//! Nothing is remembered outside the store, the engine itself and the directory of snapshots, so a
-//! process may die between any two steps. [`trash`] removes the volumes of what was given up;
-//! `snapshot` empties those that are to be filled, and removes those of what was archived. Nothing else
-//! does either.
+//! Nothing is remembered outside the store, the engine itself and the directories of snapshots and of
+//! figures, so a process may die between any two steps. [`trash`] removes the volumes of what was given
+//! up; `snapshot` empties those that are to be filled, and removes those of what was archived. Nothing
+//! else does either.
 
 mod api;
 mod container;
@@ -20,6 +21,7 @@ mod engine;
 pub mod error;
 pub mod examine;
 mod feed;
+mod figures;
 mod idle;
 mod image;
 mod intent;
@@ -64,6 +66,9 @@ use crate::api::Api;
 use crate::container::Host;
 use crate::engine::docker::{DockerEngine, DockerPorter};
 use crate::feed::Feeds;
+use crate::figures::kills::KERNEL_LOG;
+use crate::figures::tree::Tree;
+use crate::figures::{Figures, Histories, Meter};
 use crate::idle::Timers;
 use crate::idle::signs::Register;
 use crate::idle::watch::{SleepLimits, Watch};
@@ -160,6 +165,11 @@ pub async fn run(dependencies: Dependencies, shutdown: CancellationToken) -> Res
         .clone()
         .unwrap_or_else(|| site.orchestrator_dir().join("snapshots"));
     let shelf = Shelf::open(shelf).map_err(|error| Error::Snapshots(Box::new(error)))?;
+    let histories = config
+        .figures_dir
+        .clone()
+        .unwrap_or_else(|| site.orchestrator_dir().join("figures"));
+    let histories = Histories::open(histories).map_err(|error| Error::Figures(Box::new(error)))?;
     let listener = Listener::bind(&site.orchestrator_socket(), SOCKET_MODE, peers.api)?;
     let rows = store.all_workspaces().await?;
 
@@ -262,6 +272,7 @@ pub async fn run(dependencies: Dependencies, shutdown: CancellationToken) -> Res
         workspaces: Arc::clone(&workspaces),
         trash: Arc::<dyn kalpana_store::Repository>::clone(&store),
         shelf: shelf.clone(),
+        histories: histories.clone(),
         clock: Arc::clone(&clock),
         uptime: Arc::new(SinceStart::new()),
         metrics: reconciler.metrics.clone(),
@@ -292,6 +303,20 @@ pub async fn run(dependencies: Dependencies, shutdown: CancellationToken) -> Res
     );
     adopt(&rows, &reconciler, &followers).await;
 
+    let figures = Figures::new(
+        Meter::new(
+            engine.clone(),
+            Tree::default(),
+            KERNEL_LOG.into(),
+            journal.clone(),
+            reconciler.metrics.clone(),
+            Arc::clone(&clock),
+            Arc::new(SinceStart::new()),
+        ),
+        feeds.clone(),
+        histories,
+        shutdown.clone(),
+    );
     let intents = Intents {
         store: workspaces,
         trash: Arc::<dyn kalpana_store::Repository>::clone(&store),
@@ -338,6 +363,7 @@ pub async fn run(dependencies: Dependencies, shutdown: CancellationToken) -> Res
         journal,
         watch: Arc::clone(&watch),
         keeper: keeper.clone(),
+        figures: figures.clone(),
     });
     tokio::join!(
         kalpana_link::server::serve(listener, api, shutdown.clone()),
@@ -346,6 +372,7 @@ pub async fn run(dependencies: Dependencies, shutdown: CancellationToken) -> Res
         emptier.run(shutdown.clone()),
         watch.run(shutdown.clone()),
         keeper.run(shutdown.clone()),
+        figures.run(shutdown.clone()),
         heart.beat(|| work.look_soon(), shutdown.clone()),
     );
     let _ = ready.send(false);

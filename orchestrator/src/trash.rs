@@ -24,6 +24,8 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::{EngineError, EngineResult};
+use crate::figures::Histories;
+use crate::figures::histories::HistoryError;
 use crate::metrics::Metrics;
 use crate::reconcile::describe;
 use crate::snapshot::Shelf;
@@ -94,6 +96,7 @@ pub(crate) struct Emptier {
     pub(crate) workspaces: Arc<dyn Workspaces>,
     pub(crate) trash: Arc<dyn Trash>,
     pub(crate) shelf: Shelf,
+    pub(crate) histories: Histories,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) uptime: Arc<dyn Uptime>,
     pub(crate) metrics: Metrics,
@@ -178,6 +181,9 @@ impl Emptier {
                 .push(volume.name);
         }
         for workspace in self.shelf.workspaces()? {
+            by_workspace.entry(workspace).or_default();
+        }
+        for workspace in self.histories.workspaces()? {
             by_workspace.entry(workspace).or_default();
         }
         let living = self.workspaces.all_workspaces().await?;
@@ -273,9 +279,15 @@ impl Emptier {
         }
     }
 
-    /// Removes the snapshots and the volumes of a workspace that was given up. What is left is tried
+    /// Removes the history, the snapshots and the volumes of a workspace that was given up. What is left is tried
     /// again at the next look.
     async fn remove(&self, id: WorkspaceId, names: &[String], are_snapshots_needed: bool) {
+        if let Err(error) = self.histories.remove(id) {
+            tracing::warn!(
+                workspace.id = %id, %error,
+                "could not remove the history of {id}, trying again: {error}"
+            );
+        }
         if !are_snapshots_needed && let Err(error) = self.shelf.remove_all(id) {
             tracing::warn!(
                 workspace.id = %id, %error,
@@ -309,6 +321,8 @@ pub(crate) enum LookError {
     Store(#[from] StoreError),
     #[error(transparent)]
     Shelf(#[from] ShelfError),
+    #[error(transparent)]
+    Histories(#[from] HistoryError),
 }
 
 impl fmt::Debug for Emptier {

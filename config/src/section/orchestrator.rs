@@ -60,6 +60,9 @@ pub struct Orchestrator {
     pub snapshots_per_workspace: usize,
     /// What snapshots leave free on their disk, in MiB. Default: 2048.
     pub snapshot_reserve_mib: u64,
+    /// Where a day of what each workspace used is kept, at most 150 KiB for each: the orchestrator's user
+    /// must own it. Default: `orchestrator/figures` in the data directory.
+    pub figures_dir: Option<PathBuf>,
     /// How long a start may take without a sign of progress. Default: 120s.
     pub start_timeout: Span,
     /// How long a first clone may take in all. Default: 30m.
@@ -97,6 +100,7 @@ impl Default for Orchestrator {
             snapshots_scheduled: 3,
             snapshots_per_workspace: 10,
             snapshot_reserve_mib: 2048,
+            figures_dir: None,
             start_timeout: Span::seconds(120),
             clone_timeout: Span::seconds(30 * 60),
             stop_timeout: Span::seconds(20),
@@ -142,13 +146,13 @@ impl Orchestrator {
             "concurrent_starts",
             "must be from 1 to 64",
         );
-        problems.require(
-            self.snapshot_dir
-                .as_ref()
-                .is_none_or(|path| path.is_absolute()),
-            "snapshot_dir",
-            "must be an absolute path",
-        );
+        for (field, path) in [
+            ("snapshot_dir", &self.snapshot_dir),
+            ("figures_dir", &self.figures_dir),
+        ] {
+            let is_absolute = path.as_ref().is_none_or(|path| path.is_absolute());
+            problems.require(is_absolute, field, "must be an absolute path");
+        }
         for (field, count) in [
             ("snapshots_scheduled", self.snapshots_scheduled),
             ("snapshots_per_workspace", self.snapshots_per_workspace),
