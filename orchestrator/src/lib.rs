@@ -5,7 +5,8 @@
 //! `engine` and `ready`), decides (`plan`, pure), acts, and looks again, until the world is as the
 //! row says. `container`, `network`, `volume`, `image` and `launch` say what the world should look
 //! like in detail; `feed`, `progress` and `logs` tell others what became of it. `snapshot` keeps copies
-//! of files, and fills the volumes of a workspace that is to begin with one.
+//! of files, and fills the volumes of a workspace that is to begin with one. `firewall` keeps what
+//! runs in workspaces from the host, its networks and each other.
 //!
 //! [`examine`] looks at the engine for an operator, and changes nothing.
 //!
@@ -19,6 +20,7 @@ mod engine;
 pub mod error;
 pub mod examine;
 mod feed;
+mod firewall;
 mod idle;
 mod image;
 mod intent;
@@ -63,6 +65,7 @@ use crate::api::Api;
 use crate::container::Host;
 use crate::engine::docker::{DockerEngine, DockerPorter};
 use crate::feed::Feeds;
+use crate::firewall::Firewall;
 use crate::idle::Timers;
 use crate::idle::signs::Register;
 use crate::idle::watch::{SleepLimits, Watch};
@@ -221,6 +224,7 @@ pub async fn run(dependencies: Dependencies, shutdown: CancellationToken) -> Res
             "must be an IPv4 network",
         )
     })?;
+    let firewall = Arc::new(firewall(&config, &metrics)?);
     let workspaces: Arc<dyn Workspaces> = Arc::<dyn kalpana_store::Repository>::clone(&store);
     let reconciler = Arc::new(Reconciler {
         engine: engine.clone(),
@@ -239,6 +243,7 @@ pub async fn run(dependencies: Dependencies, shutdown: CancellationToken) -> Res
         keys,
         site,
         pool,
+        firewall: Arc::clone(&firewall),
         limits: Limits {
             start: config.start_timeout.0,
             clone: config.clone_timeout.0,
@@ -285,7 +290,7 @@ pub async fn run(dependencies: Dependencies, shutdown: CancellationToken) -> Res
     adopt(&rows, &reconciler, &followers).await;
 
     let intents = Intents {
-        store: workspaces,
+        store: Arc::clone(&workspaces),
         trash: Arc::<dyn kalpana_store::Repository>::clone(&store),
         feeds,
         clock: Arc::clone(&clock),
@@ -334,6 +339,7 @@ pub async fn run(dependencies: Dependencies, shutdown: CancellationToken) -> Res
         kalpana_link::server::serve(listener, api, shutdown.clone()),
         work.sweep(config.reconcile_interval.0, &ready),
         work.listen(),
+        firewall.run(workspaces, config.reconcile_interval.0, shutdown.clone()),
         emptier.run(shutdown.clone()),
         watch.run(shutdown.clone()),
         keeper.run(shutdown.clone()),
@@ -393,6 +399,24 @@ async fn begin_snapshots(shelf: &Shelf, porter: &Arc<dyn Porter>, now: Timestamp
             tokio::time::sleep(CLEAR_AGAIN).await;
         }
     });
+}
+
+/// Makes the keeper of the host's packet filter.
+fn firewall(config: &Orchestrator, metrics: &Metrics) -> Result<Firewall, Error> {
+    let mode = config.firewall.parse().map_err(|()| {
+        invalid(
+            "firewall",
+            &config.firewall,
+            "must be auto, required or off",
+        )
+    })?;
+    let named = config.reachable.iter().map(|network| {
+        network
+            .as_ipv4()
+            .ok_or_else(|| invalid("reachable", &network.to_string(), "must be IPv4 networks"))
+    });
+    let named = named.collect::<Result<Vec<_>, _>>()?;
+    Ok(Firewall::new(mode, &named, metrics.clone()))
 }
 
 /// Returns a time; no time at all stands for ever.

@@ -35,6 +35,8 @@ pub(crate) struct Metrics {
     volumes_removed: IntCounter,
     idle_decisions: IntCounterVec,
     snapshots: IntCounterVec,
+    firewall_active: IntGauge,
+    firewall_repairs: IntCounter,
 }
 
 impl Metrics {
@@ -107,6 +109,14 @@ impl Metrics {
                 ),
                 &["kind", "outcome"],
             )?,
+            firewall_active: IntGauge::new(
+                "kalpana_orchestrator_firewall_active",
+                "Whether the host's packet filter holds workspaces: 1 or 0",
+            )?,
+            firewall_repairs: IntCounter::new(
+                "kalpana_orchestrator_firewall_repairs_total",
+                "Times that the packet filter's table was removed or changed by somebody else and made anew",
+            )?,
         };
         registry.register(Box::new(metrics.workspaces.clone()))?;
         registry.register(Box::new(metrics.phases.clone()))?;
@@ -118,6 +128,8 @@ impl Metrics {
         registry.register(Box::new(metrics.volumes_removed.clone()))?;
         registry.register(Box::new(metrics.idle_decisions.clone()))?;
         registry.register(Box::new(metrics.snapshots.clone()))?;
+        registry.register(Box::new(metrics.firewall_active.clone()))?;
+        registry.register(Box::new(metrics.firewall_repairs.clone()))?;
         // Present from the start, so that a dashboard shows 0 and not nothing.
         metrics.workspaces_by_state(&HashMap::new());
         for phase in PhaseName::ALL {
@@ -182,6 +194,16 @@ impl Metrics {
         self.engine_up.set(i64::from(is_up));
     }
 
+    /// Sets whether the packet filter is in force.
+    pub(crate) fn firewall_active(&self, is_active: bool) {
+        self.firewall_active.set(i64::from(is_active));
+    }
+
+    /// Counts a repair of the packet filter.
+    pub(crate) fn firewall_repaired(&self) {
+        self.firewall_repairs.inc();
+    }
+
     /// Counts a pass.
     pub(crate) fn pass(&self, outcome: &'static str) {
         self.passes.with_label_values(&[outcome]).inc();
@@ -230,6 +252,8 @@ mod tests {
         insta::assert_snapshot!(names.join("\n"), @"
         kalpana_orchestrator_engine_calls_seconds: How long calls to the container engine took
         kalpana_orchestrator_engine_up: Whether the container engine answers: 1 or 0
+        kalpana_orchestrator_firewall_active: Whether the host's packet filter holds workspaces: 1 or 0
+        kalpana_orchestrator_firewall_repairs_total: Times that the packet filter's table was removed or changed by somebody else and made anew
         kalpana_orchestrator_idle_decisions_total: Looks at who is idle: what each workspace was left awake for, or what was done
         kalpana_orchestrator_orphans_removed_total: Containers and networks of ours that belonged to no workspace
         kalpana_orchestrator_reconcile_passes_total: Comparisons of a workspace with what it should be

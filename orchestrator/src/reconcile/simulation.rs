@@ -23,6 +23,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use super::*;
 use crate::engine::Death;
 use crate::engine::fake::{Calm, FakeEngine, Fate, Sky, Weather};
+use crate::firewall::keep::Mode;
 use crate::intent::{Change, IntentError, Intents};
 use crate::snapshot::Shelf;
 use crate::trash::{Emptier, Looked};
@@ -585,6 +586,7 @@ fn process(
         feeds,
         board,
         journal: Journal::default(),
+        firewall: Arc::new(Firewall::new(Mode::Off, &[], metrics.clone())),
         metrics,
         clock: clock.clone(),
         uptime: uptime.clone(),
