@@ -7,6 +7,8 @@
 mod cis;
 #[path = "docker/escape.rs"]
 mod escape;
+#[path = "docker/firewall.rs"]
+mod firewall;
 #[path = "docker/hanging.rs"]
 mod hanging;
 #[path = "docker/sleep.rs"]
