@@ -14,8 +14,8 @@ use tokio::net::TcpListener;
 use crate::world::{Setup, World};
 
 /// What the namespace stands for: the metadata's network, a private one that was named, and one that
-/// was not. Each is told from what the host itself uses by its last numbers.
-const METADATA: &str = "169.254.169.253";
+/// was not. Not the address that clouds use themselves: the machine of the tests may need that one.
+const METADATA: &str = "169.254.213.7";
 const NAMED: &str = "10.215.77.1";
 const NOT_NAMED: &str = "10.215.78.1";
 
@@ -45,7 +45,7 @@ impl Beyond {
         ip(&["link", "set", &theirs, "netns", &name]);
         ip(&["addr", "add", "10.215.79.1/30", "dev", &ours]);
         ip(&["link", "set", &ours, "up"]);
-        let inside = |args: &[&str]| ip(&[&["-n", &name], args].concat());
+        let inside = |args: &[&str]| ip(&[&["-n", name.as_str()][..], args].concat());
         inside(&["addr", "add", "10.215.79.2/30", "dev", &theirs]);
         inside(&["link", "set", &theirs, "up"]);
         inside(&["link", "set", "lo", "up"]);
@@ -68,9 +68,10 @@ impl Beyond {
 
 impl Drop for Beyond {
     fn drop(&mut self) {
+        drop(self.listener.take());
         // The pair of interfaces and the routes go with it; a panic here would hide the test's own.
-        let interface = format!("{}a", self.name);
-        for arguments in [["link", "del", &interface], ["netns", "del", &self.name]] {
+        let (name, interface) = (self.name.as_str(), format!("{}a", self.name));
+        for arguments in [["link", "del", interface.as_str()], ["netns", "del", name]] {
             let _ = Command::new("/usr/sbin/ip").args(arguments).status();
         }
     }
