@@ -232,19 +232,30 @@ pub(crate) fn become_role(role: Role, config: &Config) -> anyhow::Result<()> {
     }
     setgroups(&groups).context("cannot set the role's groups")?;
     setgid(user.gid).context("cannot set the role's group")?;
-    rustix::thread::set_keep_capabilities(role == Role::Gateway)
-        .context("cannot keep capabilities")?;
-    setuid(user.uid).context("cannot become the role's user")?;
+    let own = rustix::thread::capabilities(None).context("cannot read capabilities")?;
     let kept = match role {
         Role::Gateway => CapabilitySet::NET_BIND_SERVICE,
+        // A root that lacks it, as in a container, starts the orchestrator all the same. Whoever may use the engine is root in all but name, so this adds nothing to what the role
+        // could do.
+        Role::Orchestrator if config.orchestrator.firewall != "off" => {
+            own.permitted & CapabilitySet::NET_ADMIN
+        }
         _ => CapabilitySet::empty(),
     };
+    rustix::thread::set_keep_capabilities(!kept.is_empty()).context("cannot keep capabilities")?;
+    setuid(user.uid).context("cannot become the role's user")?;
+    // The packet filter is set by a program that the orchestrator runs, which has to inherit it.
+    let passed_on = kept & CapabilitySet::NET_ADMIN;
     let sets = CapabilitySets {
         effective: kept,
         permitted: kept,
-        inheritable: CapabilitySet::empty(),
+        inheritable: passed_on,
     };
     rustix::thread::set_capabilities(None, sets).context("cannot drop capabilities")?;
+    if !passed_on.is_empty() {
+        rustix::thread::configure_capability_in_ambient_set(passed_on, true)
+            .context("cannot pass a capability on")?;
+    }
     rustix::thread::set_no_new_privs(true).context("cannot forbid new privileges")
 }
 

@@ -7,6 +7,7 @@
 //! like in detail; `feed`, `progress` and `logs` tell others what became of it. `snapshot` keeps copies
 //! of files, and fills the volumes of a workspace that is to begin with one. `figures` reads what each
 //! workspace uses, for those who watch and for a day's history.
+//! `firewall` keeps what runs in workspaces from the host, its networks and each other.
 //!
 //! [`examine`] looks at the engine for an operator, and changes nothing.
 //!
@@ -22,6 +23,7 @@ pub mod error;
 pub mod examine;
 mod feed;
 mod figures;
+mod firewall;
 mod idle;
 mod image;
 mod intent;
@@ -69,6 +71,7 @@ use crate::feed::Feeds;
 use crate::figures::kills::KERNEL_LOG;
 use crate::figures::tree::Tree;
 use crate::figures::{Figures, Histories, Meter};
+use crate::firewall::Firewall;
 use crate::idle::Timers;
 use crate::idle::signs::Register;
 use crate::idle::watch::{SleepLimits, Watch};
@@ -234,6 +237,7 @@ pub async fn run(dependencies: Dependencies, shutdown: CancellationToken) -> Res
             "must be an IPv4 network",
         )
     })?;
+    let firewall = Arc::new(firewall(&config, &metrics)?);
     let workspaces: Arc<dyn Workspaces> = Arc::<dyn kalpana_store::Repository>::clone(&store);
     let reconciler = Arc::new(Reconciler {
         engine: engine.clone(),
@@ -257,6 +261,7 @@ pub async fn run(dependencies: Dependencies, shutdown: CancellationToken) -> Res
         keys,
         site,
         pool,
+        firewall: Arc::clone(&firewall),
         limits: Limits {
             start: config.start_timeout.0,
             clone: config.clone_timeout.0,
@@ -318,7 +323,7 @@ pub async fn run(dependencies: Dependencies, shutdown: CancellationToken) -> Res
         shutdown.clone(),
     );
     let intents = Intents {
-        store: workspaces,
+        store: Arc::clone(&workspaces),
         trash: Arc::<dyn kalpana_store::Repository>::clone(&store),
         feeds,
         clock: Arc::clone(&clock),
@@ -369,6 +374,7 @@ pub async fn run(dependencies: Dependencies, shutdown: CancellationToken) -> Res
         kalpana_link::server::serve(listener, api, shutdown.clone()),
         work.sweep(config.reconcile_interval.0, &ready),
         work.listen(),
+        firewall.run(workspaces, config.reconcile_interval.0, shutdown.clone()),
         emptier.run(shutdown.clone()),
         watch.run(shutdown.clone()),
         keeper.run(shutdown.clone()),
@@ -429,6 +435,24 @@ async fn begin_snapshots(shelf: &Shelf, porter: &Arc<dyn Porter>, now: Timestamp
             tokio::time::sleep(CLEAR_AGAIN).await;
         }
     });
+}
+
+/// Makes the keeper of the host's packet filter.
+fn firewall(config: &Orchestrator, metrics: &Metrics) -> Result<Firewall, Error> {
+    let mode = config.firewall.parse().map_err(|()| {
+        invalid(
+            "firewall",
+            &config.firewall,
+            "must be auto, required or off",
+        )
+    })?;
+    let named = config.reachable.iter().map(|network| {
+        network
+            .as_ipv4()
+            .ok_or_else(|| invalid("reachable", &network.to_string(), "must be IPv4 networks"))
+    });
+    let named = named.collect::<Result<Vec<_>, _>>()?;
+    Ok(Firewall::new(mode, &named, metrics.clone()))
 }
 
 /// Returns a time; no time at all stands for ever.

@@ -39,6 +39,8 @@ pub(crate) struct Metrics {
     figures_watchers: IntGauge,
     figures_readings: IntCounterVec,
     oom_kills: IntCounter,
+    firewall_active: IntGauge,
+    firewall_repairs: IntCounter,
 }
 
 impl Metrics {
@@ -126,6 +128,14 @@ impl Metrics {
                 "kalpana_orchestrator_oom_kills_total",
                 "Processes of workspaces that the kernel ended because memory was used up",
             )?,
+            firewall_active: IntGauge::new(
+                "kalpana_orchestrator_firewall_active",
+                "Whether the host's packet filter holds workspaces: 1 or 0",
+            )?,
+            firewall_repairs: IntCounter::new(
+                "kalpana_orchestrator_firewall_repairs_total",
+                "Times that the packet filter's table was removed or changed by somebody else and made anew",
+            )?,
         };
         registry.register(Box::new(metrics.workspaces.clone()))?;
         registry.register(Box::new(metrics.phases.clone()))?;
@@ -140,6 +150,8 @@ impl Metrics {
         registry.register(Box::new(metrics.figures_watchers.clone()))?;
         registry.register(Box::new(metrics.figures_readings.clone()))?;
         registry.register(Box::new(metrics.oom_kills.clone()))?;
+        registry.register(Box::new(metrics.firewall_active.clone()))?;
+        registry.register(Box::new(metrics.firewall_repairs.clone()))?;
         // Present from the start, so that a dashboard shows 0 and not nothing.
         metrics.workspaces_by_state(&HashMap::new());
         for phase in PhaseName::ALL {
@@ -207,6 +219,16 @@ impl Metrics {
     /// Sets whether the engine answers.
     pub(crate) fn engine_up(&self, is_up: bool) {
         self.engine_up.set(i64::from(is_up));
+    }
+
+    /// Sets whether the packet filter is in force.
+    pub(crate) fn firewall_active(&self, is_active: bool) {
+        self.firewall_active.set(i64::from(is_active));
+    }
+
+    /// Counts a repair of the packet filter.
+    pub(crate) fn firewall_repaired(&self) {
+        self.firewall_repairs.inc();
     }
 
     /// Counts a pass.
@@ -284,6 +306,8 @@ mod tests {
         kalpana_orchestrator_engine_up: Whether the container engine answers: 1 or 0
         kalpana_orchestrator_figures_readings_total: Readings of what a workspace uses, by whether somebody watches it or a minute has passed
         kalpana_orchestrator_figures_watchers: Pages and programs that watch what a workspace uses
+        kalpana_orchestrator_firewall_active: Whether the host's packet filter holds workspaces: 1 or 0
+        kalpana_orchestrator_firewall_repairs_total: Times that the packet filter's table was removed or changed by somebody else and made anew
         kalpana_orchestrator_idle_decisions_total: Looks at who is idle: what each workspace was left awake for, or what was done
         kalpana_orchestrator_oom_kills_total: Processes of workspaces that the kernel ended because memory was used up
         kalpana_orchestrator_orphans_removed_total: Containers and networks of ours that belonged to no workspace

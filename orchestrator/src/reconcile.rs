@@ -34,6 +34,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::container::Host;
 use crate::engine::{Capabilities, ContainerState, Engine, EngineError};
 use crate::feed::{Feeds, Reach};
+use crate::firewall::Firewall;
 use crate::keys::NodeKey;
 use crate::launch::RunDirectories;
 use crate::logs::Journal;
@@ -79,6 +80,7 @@ pub(crate) struct Reconciler {
     pub(crate) site: Site,
     pub(crate) host: Host,
     pub(crate) pool: Subnet,
+    pub(crate) firewall: Arc<Firewall>,
     pub(crate) limits: Limits,
     /// Places for concurrent starts.
     pub(crate) starts: Arc<Semaphore>,

@@ -9,6 +9,8 @@ mod cis;
 mod escape;
 #[path = "docker/figures.rs"]
 mod figures;
+#[path = "docker/firewall.rs"]
+mod firewall;
 #[path = "docker/hanging.rs"]
 mod hanging;
 #[path = "docker/sleep.rs"]

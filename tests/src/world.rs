@@ -135,6 +135,7 @@ impl World {
             format!("orchestrator.instance={}", self.instance),
             format!("orchestrator.subnet_pool={}/24", self.pool),
             "orchestrator.egress=none".to_owned(),
+            format!("orchestrator.reachable={}", self.git_addresses()),
             format!("telemetry.gateway_port={gateway}"),
             format!("telemetry.orchestrator_port={orchestrator}"),
             format!("telemetry.web_port={web}"),
@@ -146,6 +147,13 @@ impl World {
             .chain(self.settings.iter().cloned());
         all.flat_map(|setting| ["--set".to_owned(), setting])
             .collect()
+    }
+
+    /// Returns this host's addresses on the networks of the pool, from which a
+    /// [`GitServer`](crate::GitServer) serves.
+    fn git_addresses(&self) -> String {
+        let addresses = crate::git::addresses(self.pool).map(|address| format!("\"{address}\""));
+        format!("[{}]", addresses.collect::<Vec<_>>().join(", "))
     }
 
     /// Runs `kalpana up` and waits until it says that it is ready.

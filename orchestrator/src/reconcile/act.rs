@@ -111,6 +111,8 @@ impl Reconciler {
 
     async fn create_network(&self, row: &Workspace) -> Result<(), PassError> {
         self.note(row, PhaseName::Network, PhaseStatus::Running);
+        let is_met = self.firewall.before_network(row).await;
+        is_met.map_err(PassError::Hopeless)?;
         let _choosing = self.state.subnets.lock().await;
         let networks = self.engine.networks().await?;
         if networks
@@ -192,6 +194,8 @@ impl Reconciler {
     }
 
     async fn start(&self, row: &Workspace, id: &str) -> Result<(), PassError> {
+        let is_held = self.firewall.before_start(row).await;
+        is_held.map_err(PassError::Hopeless)?;
         self.journal.note(
             row.id,
             self.clock.now(),

@@ -24,6 +24,7 @@ use super::*;
 use crate::engine::Death;
 use crate::engine::fake::{Calm, FakeEngine, Fate, Sky, Weather};
 use crate::figures::Histories;
+use crate::firewall::keep::Mode;
 use crate::intent::{Change, IntentError, Intents};
 use crate::snapshot::Shelf;
 use crate::trash::{Emptier, Looked};
@@ -623,6 +624,7 @@ fn process(
         feeds,
         board,
         journal: Journal::default(),
+        firewall: Arc::new(Firewall::new(Mode::Off, &[], metrics.clone())),
         metrics,
         clock: clock.clone(),
         uptime: uptime.clone(),

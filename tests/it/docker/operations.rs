@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use kalpana_tests::{GitServer, World, until};
 use reqwest::Method;
+use serde_json::json;
 use tokio::io::AsyncWriteExt;
 
 use super::journey::running_workspace;
@@ -151,11 +152,35 @@ async fn started_by_root_each_role_has_its_own_user_and_no_internal_port_is_open
 async fn started_by_anyone_else_it_works_and_names_the_weaker_check() -> anyhow::Result<()> {
     let world = World::start_unprivileged(&[]).await?;
     assert!(world.output().contains("weaker"), "{}", world.output());
-    let git = GitServer::start(world.pool)?;
+    // It may not set the packet filter, and says so; another site's, which it cannot open for its own
+    // workspaces, may be in force, so nothing is cloned from this host.
     let ada = world.administrator().await?;
-    let id = running_workspace(&world, &git, &ada).await?;
+    let id = ada.create_workspace(&json!({ "name": "Plain" })).await?;
+    ada.until_state(&id, "running").await?;
     let (_, page) = ada.navigate(&format!("{}/", ada.origin(&id))).await?;
     assert!(page.body.contains("workbench"), "{}", page.body);
+    let told = "the packet filter is not in force";
+    assert!(world.output().contains(told), "{}", world.output());
+    world.tear_down().await
+}
+
+#[tokio::test]
+async fn where_the_filter_is_required_and_cannot_be_set_only_open_egress_is_refused()
+-> anyhow::Result<()> {
+    let world = World::start_unprivileged(&["orchestrator.firewall=required"]).await?;
+    let ada = world.administrator().await?;
+    let open = json!({ "name": "Open", "egress": "open" });
+    let open = ada.create_workspace(&open).await?;
+    ada.until_state(&open, "failed").await?;
+    let shown = ada.get(&format!("/api/workspaces/{open}")).await?.json()?;
+    assert_eq!(shown["failure"]["code"], "firewall_unavailable", "{shown}");
+    let message = shown["failure"]["message"].as_str().unwrap_or_default();
+    assert!(message.contains("CAP_NET_ADMIN"), "{message}");
+    let hint = shown["failure"]["hint"].as_str().unwrap_or_default();
+    assert!(hint.contains("kalpana doctor"), "{shown}");
+    let none = json!({ "name": "None", "egress": "none" });
+    let none = ada.create_workspace(&none).await?;
+    ada.until_state(&none, "running").await?;
     world.tear_down().await
 }
 
