@@ -221,6 +221,8 @@ impl Keeper {
         let wanted = self.ready(&row, snapshot)?;
         self.require_stopped(&row).await?;
         let from = wanted.reference();
+        // Asked before the archive is none any more, of which it goes by what that says.
+        let is_elsewhere = self.is_elsewhere(&row)?;
         // Whoever wants these files wants them in place of what is there: an archive is none any more.
         if wanted.kind == SnapshotKind::Archive {
             self.shelf.finish(&Record {
@@ -230,7 +232,7 @@ impl Keeper {
             })?;
         }
         // Its volumes hold none of its own files yet: those before are in a snapshot already.
-        if self.is_elsewhere(&row)? {
+        if is_elsewhere {
             self.intents.fill(&row, from, asker, request_id).await?;
             return Ok(wanted);
         }

@@ -89,7 +89,12 @@ export const stories = {
       await overlay.waitFor({ state: "detached" });
     });
     const { body } = await ada.api("GET", `/api/workspaces/${id}`);
-    assert.deepEqual(body.sleep, { pause_after_seconds: 28_800, stop_after_seconds: null, stays_asleep: true });
+    assert.deepEqual(body.sleep, {
+      pause_after_seconds: 28_800,
+      stop_after_seconds: null,
+      archive_after_seconds: null,
+      stays_asleep: true,
+    });
   },
 
   "an editor that is merely open does not keep a workspace awake, and its address wakes it": async (world) => {

@@ -99,8 +99,12 @@ async fn what_sleeps_is_woken_by_a_visit_and_its_programs_remember() -> anyhow::
     assert!(told.json()?["pauses_at"].is_string(), "{}", told.body);
 
     // It stays asleep where its owner wants that, until they ask.
-    let wish =
-        json!({ "pause_after_seconds": 3600, "stop_after_seconds": 0, "stays_asleep": true });
+    let wish = json!({
+        "pause_after_seconds": 3600,
+        "stop_after_seconds": 0,
+        "archive_after_seconds": 86400,
+        "stays_asleep": true,
+    });
     let path = format!("/api/workspaces/{id}/sleep");
     let kept = ada.send(reqwest::Method::PUT, &path, Some(&wish)).await?;
     assert_eq!(kept.status, 202, "{}", kept.body);

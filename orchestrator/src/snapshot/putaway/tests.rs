@@ -303,3 +303,21 @@ async fn an_archive_that_is_restored_on_purpose_is_an_ordinary_snapshot_from_the
     filler.fill(row.id, of).await.unwrap();
     assert_eq!(world.content(&row), "work");
 }
+
+#[tokio::test]
+async fn newer_files_are_kept_first_even_when_their_own_old_archive_is_restored() {
+    let world = World::new().await;
+    let row = world.stopped(b"work").await;
+    let (backup, made) = archived(&world, &row).await;
+    world.filler().fill(row.id, made.reference()).await.unwrap();
+    // Somebody works in it, and then the row is what it was before.
+    world.write(&row, b"newer");
+    assert_eq!(backup.filled_from, Some(made.reference()));
+    let (id, asker) = (made.id.to_string(), world.asker());
+    let kept = world.keeper.restore(row.id.as_str(), &id, &asker, None);
+    let kept = kept.await.unwrap();
+    assert_ne!(kept.id, made.id, "a copy of what is there");
+    world.settled(&row).await;
+    world.filler().fill(row.id, kept.reference()).await.unwrap();
+    assert_eq!(world.content(&row), "newer");
+}
