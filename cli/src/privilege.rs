@@ -217,7 +217,7 @@ pub(crate) fn run_gid() -> u32 {
 /// If the users are missing or the system refuses.
 pub(crate) fn become_role(role: Role, config: &Config) -> anyhow::Result<()> {
     if !is_root() {
-        return Ok(());
+        return keep_from_packet_filter(role, config);
     }
     let user = user_of(role)?;
     let mut groups = vec![user.gid, group_named(RUN_GROUP)?];
@@ -235,8 +235,8 @@ pub(crate) fn become_role(role: Role, config: &Config) -> anyhow::Result<()> {
     let own = rustix::thread::capabilities(None).context("cannot read capabilities")?;
     let kept = match role {
         Role::Gateway => CapabilitySet::NET_BIND_SERVICE,
-        // A root that lacks it, as in a container, starts the orchestrator all the same. Whoever may use the engine is root in all but name, so this adds nothing to what the role
-        // could do.
+        // A root that lacks it, as in a container, starts the orchestrator all the same. Whoever may
+        // use the engine is root in all but name, so this adds nothing to what the role could do.
         Role::Orchestrator if config.orchestrator.firewall != "off" => {
             own.permitted & CapabilitySet::NET_ADMIN
         }
@@ -257,6 +257,22 @@ pub(crate) fn become_role(role: Role, config: &Config) -> anyhow::Result<()> {
             .context("cannot pass a capability on")?;
     }
     rustix::thread::set_no_new_privs(true).context("cannot forbid new privileges")
+}
+
+/// Takes the right to change the packet filter, which another user may have been given for the
+/// orchestrator's sake, from every other role: they are children of one process, and inherit it.
+fn keep_from_packet_filter(role: Role, config: &Config) -> anyhow::Result<()> {
+    if role == Role::Orchestrator && config.orchestrator.firewall != "off" {
+        return Ok(());
+    }
+    let own = rustix::thread::capabilities(None).context("cannot read capabilities")?;
+    let without = CapabilitySets {
+        effective: own.effective - CapabilitySet::NET_ADMIN,
+        permitted: own.permitted - CapabilitySet::NET_ADMIN,
+        // What is not inheritable is not ambient either.
+        inheritable: own.inheritable - CapabilitySet::NET_ADMIN,
+    };
+    rustix::thread::set_capabilities(None, without).context("cannot drop a capability")
 }
 
 /// Makes the calling thread alone the role's, as sockets and files see it, when this process is

@@ -75,8 +75,7 @@ pub enum FailureCode {
     ImageMissing,
     /// No subnet of the configured pool is free.
     NetworkExhausted,
-    /// The host's packet filter is not in force, and a workspace with open egress must not run
-    /// without it.
+    /// The host's packet filter is not in force, and no workspace must run without it.
     FirewallUnavailable,
     /// The engine did not apply the isolation that was asked for; the container was removed.
     IsolationMismatch,

@@ -19,4 +19,4 @@ mod resolvers;
 mod rules;
 
 pub(crate) use examine::examine;
-pub(crate) use keep::Firewall;
+pub(crate) use keep::{Firewall, Hold, NotInForce};

@@ -9,10 +9,11 @@ use crate::units::{Network, Span};
 use crate::validate::Scope;
 
 /// What no workspace is let through to, whoever names it: this network, loopback, link-local with
-/// the cloud's metadata address, multicast and what is reserved.
-const NEVER_REACHABLE: [Ipv4Net; 5] = [
+/// the cloud's metadata address, Azure's, multicast and what is reserved.
+const NEVER_REACHABLE: [Ipv4Net; 6] = [
     network([0, 0, 0, 0], 8),
     network([127, 0, 0, 0], 8),
+    network([168, 63, 129, 16], 32),
     network([169, 254, 0, 0], 16),
     network([224, 0, 0, 0], 4),
     network([240, 0, 0, 0], 4),
@@ -39,8 +40,8 @@ pub struct Orchestrator {
     pub egress: String,
     /// Whether the host's packet filter keeps workspaces from the host, private networks, the
     /// cloud's metadata address and each other. `auto`: where this process may set it; elsewhere
-    /// workspaces start all the same, and the log says so. `required`: without it no workspace whose
-    /// egress is open is started. `off`: it is left alone. Default: `auto`.
+    /// workspaces start all the same, and the log says so. `required`: without it no workspace is
+    /// started. `off`: it is left alone. Default: `auto`.
     pub firewall: String,
     /// Private addresses that workspaces may reach all the same: an internal Git server or registry,
     /// as an address or a network, IPv4. An address of this host has to be named by itself; a network
@@ -175,7 +176,7 @@ impl Orchestrator {
             self.reachable.iter().all(may_be_reachable),
             "reachable",
             "must be IPv4 networks that overlap with none of 0.0.0.0/8, 127.0.0.0/8, \
-             169.254.0.0/16, 224.0.0.0/4 and 240.0.0.0/4",
+             168.63.129.16, 169.254.0.0/16, 224.0.0.0/4 and 240.0.0.0/4",
         );
         problems.require(
             (1..=1000).contains(&self.workspaces_per_user),
@@ -265,6 +266,7 @@ mod tests {
             ("127.0.0.1", false),
             ("126.0.0.0/7", false),
             ("169.254.169.254", false),
+            ("168.63.129.16", false),
             ("169.0.0.0/8", false),
             ("224.0.0.1", false),
             ("255.255.255.255", false),

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use ipnet::Ipv4Net;
 use kalpana_domain::id::WorkspaceId;
-use kalpana_domain::lifecycle::{FailureCode, FailureReason};
-use kalpana_domain::workspace::{Egress, Workspace};
+use kalpana_domain::lifecycle::{FailureCode, FailureReason, Lifecycle};
+use kalpana_domain::workspace::Workspace;
 use kalpana_store::repository::Workspaces;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
@@ -26,12 +26,15 @@ use crate::reconcile::describe;
 /// be so any more.
 const TRIES: usize = 5;
 
+/// How long one start or look waits for the table in all, others of this process that hold it included.
+const PATIENCE: Duration = Duration::from_secs(20);
+
 /// How much the operator wants the filter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mode {
     /// In force where it can be.
     Auto,
-    /// Without it nothing with open egress is started.
+    /// Without it nothing is started.
     Required,
     /// It is left alone.
     Off,
@@ -72,7 +75,26 @@ pub(crate) enum NotInForce {
     },
 }
 
+/// Why a workspace does not start now.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Hold {
+    /// Somebody has to change something first.
+    #[error("{}", .0.message)]
+    Lasting(FailureReason),
+    /// It may be otherwise at the next try.
+    #[error("the host's packet filter is required and not in force")]
+    Passing(#[source] NotInForce),
+}
+
 impl NotInForce {
+    /// Tells whether trying again cannot help.
+    fn is_lasting(&self) -> bool {
+        matches!(
+            self,
+            Self::Filter(FilterError::Missing | FilterError::Forbidden) | Self::Elsewhere { .. }
+        )
+    }
+
     /// Returns what an operator does about it.
     fn next_step(&self) -> &'static str {
         match self {
@@ -128,7 +150,11 @@ impl Firewall {
         interval: Duration,
         shutdown: CancellationToken,
     ) {
-        while self.mode != Mode::Off && !shutdown.is_cancelled() {
+        if self.mode == Mode::Off {
+            self.warn_of_what_stays().await;
+            return;
+        }
+        while !shutdown.is_cancelled() {
             // A store that is away has everything left as it is.
             let rows = store.all_workspaces().await.unwrap_or_default();
             self.look(&rows).await;
@@ -136,6 +162,18 @@ impl Firewall {
                 () = shutdown.cancelled() => {}
                 () = tokio::time::sleep(interval) => {}
             }
+        }
+    }
+
+    /// Says what a table that is left alone means for this site's workspaces.
+    async fn warn_of_what_stays(&self) {
+        if matches!(self.filter.list().await, Ok(Some(_))) {
+            tracing::warn!(
+                "orchestrator.firewall is off, and the packet filter's table inet kalpana is there all \
+                 the same: workspaces started from now on reach no private name server and nothing of \
+                 orchestrator.reachable through it; if no other site on this host needs it, remove it \
+                 with `nft delete table inet kalpana`"
+            );
         }
     }
 
@@ -147,31 +185,30 @@ impl Firewall {
             return;
         }
         let servers = (self.resolvers)();
-        let own = rows.iter().map(|row| {
-            let is_there = self.filter.has_interface(&network::bridge_name(row.id));
-            let elements = if is_there {
-                self.allowed.elements(row.id, row.spec.egress, &servers)
-            } else {
-                BTreeSet::new()
-            };
-            (row.id, elements)
-        });
-        let own: BTreeMap<_, _> = own.collect();
+        let is_here = |row: &&Workspace| self.filter.has_interface(&network::bridge_name(row.id));
+        let here = rows.iter().filter(is_here);
+        let own: BTreeMap<_, _> = here
+            .map(|row| {
+                let elements = self.allowed.elements(row.id, row.spec.egress, &servers);
+                (row.id, elements)
+            })
+            .collect();
         let result = self.bring_about(&own, Resolvers::Keep).await;
-        let result = result.and_then(|()| self.recall_missing(&own));
+        let result = result.and_then(|()| self.recall_missing(rows, own.is_empty()));
         self.note(result.as_ref().err());
     }
 
-    /// Repeats that bridges are elsewhere, until one has been seen here.
-    fn recall_missing(
-        &self,
-        own: &BTreeMap<WorkspaceId, BTreeSet<Element>>,
-    ) -> Result<(), NotInForce> {
-        let is_here = own
-            .keys()
-            .any(|id| self.filter.has_interface(&network::bridge_name(*id)));
+    /// Repeats that bridges are elsewhere, until one has been seen here. A process that has just begun
+    /// knows it by workspaces that run and have none.
+    fn recall_missing(&self, rows: &[Workspace], are_all_missing: bool) -> Result<(), NotInForce> {
         let mut missing = self.missing.lock().expect("no holder panics");
-        if is_here {
+        if are_all_missing {
+            let mut running = rows
+                .iter()
+                .filter(|row| matches!(row.lifecycle, Lifecycle::Running { .. }));
+            let of_it = running.next().map(|row| network::bridge_name(row.id));
+            *missing = missing.take().or(of_it);
+        } else {
             *missing = None;
         }
         match missing.clone() {
@@ -184,7 +221,7 @@ impl Firewall {
     ///
     /// # Errors
     /// Why the workspace must not start.
-    pub(crate) async fn before_network(&self, row: &Workspace) -> Result<(), FailureReason> {
+    pub(crate) async fn before_network(&self) -> Result<(), Hold> {
         if self.mode == Mode::Off {
             return Ok(());
         }
@@ -193,7 +230,7 @@ impl Firewall {
         // Elsewhere or not shows when the network is there.
         match &result {
             Ok(()) => Ok(()),
-            Err(_) => self.judge(row, result),
+            Err(_) => self.judge(result),
         }
     }
 
@@ -202,7 +239,7 @@ impl Firewall {
     ///
     /// # Errors
     /// Why the workspace must not start.
-    pub(crate) async fn before_start(&self, row: &Workspace) -> Result<(), FailureReason> {
+    pub(crate) async fn before_start(&self, row: &Workspace) -> Result<(), Hold> {
         if self.mode == Mode::Off {
             return Ok(());
         }
@@ -217,30 +254,41 @@ impl Firewall {
         } else {
             Err(NotInForce::Elsewhere { interface })
         };
-        self.judge(row, result)
+        self.judge(result)
     }
 
-    fn judge(&self, row: &Workspace, result: Result<(), NotInForce>) -> Result<(), FailureReason> {
+    fn judge(&self, result: Result<(), NotInForce>) -> Result<(), Hold> {
         self.note(result.as_ref().err());
         match result {
-            Err(error) if self.mode == Mode::Required && row.spec.egress == Egress::Open => {
+            Err(_) if self.mode != Mode::Required => Ok(()),
+            Err(error) if error.is_lasting() => {
                 let message = format!(
-                    "The host's packet filter is not in force ({}), and without it no workspace with \
-                     open egress is started (orchestrator.firewall): {}.",
+                    "The host's packet filter is not in force ({}), and without it no workspace is \
+                     started (orchestrator.firewall): {}.",
                     describe(&error),
                     error.next_step()
                 );
-                Err(FailureReason::new(
+                Err(Hold::Lasting(FailureReason::new(
                     FailureCode::FirewallUnavailable,
                     message,
-                ))
+                )))
             }
-            _ => Ok(()),
+            other => other.map_err(Hold::Passing),
         }
     }
 
     /// Brings the table to hold the rules, and what these workspaces may reach.
     async fn bring_about(
+        &self,
+        own: &BTreeMap<WorkspaceId, BTreeSet<Element>>,
+        resolvers: Resolvers,
+    ) -> Result<(), NotInForce> {
+        tokio::time::timeout(PATIENCE, self.try_repeatedly(own, resolvers))
+            .await
+            .unwrap_or(Err(FilterError::TimedOut.into()))
+    }
+
+    async fn try_repeatedly(
         &self,
         own: &BTreeMap<WorkspaceId, BTreeSet<Element>>,
         resolvers: Resolvers,
@@ -333,7 +381,7 @@ impl Firewall {
             (_, Some(error)) => {
                 let (cause, next_step) = (describe(error), error.next_step());
                 let consequence = match self.mode {
-                    Mode::Required => "workspaces with open egress are not started",
+                    Mode::Required => "workspaces are not started",
                     Mode::Auto | Mode::Off => {
                         "workspaces reach this host, private networks and the cloud's metadata address"
                     }
@@ -366,10 +414,8 @@ fn differences(
 ) -> (BTreeSet<Element>, BTreeSet<Element>) {
     let is_too_much = |element: &&Element| match own.get(&element.workspace) {
         Some(wanted) if wanted.contains(element) => false,
-        Some(wanted) if !wanted.is_empty() => {
-            element.set != Set::Resolvers || resolvers == Resolvers::Replace
-        }
-        _ => !is_there(element.workspace),
+        Some(_) => element.set != Set::Resolvers || resolvers == Resolvers::Replace,
+        None => !is_there(element.workspace),
     };
     let remove = found.iter().filter(is_too_much).copied().collect();
     let wanted: BTreeSet<Element> = own.values().flatten().copied().collect();

@@ -46,7 +46,7 @@ pub(crate) enum FilterError {
         complaint: String,
     },
     /// It did not end in time.
-    #[error("nft did not end within {} seconds", LIMIT.as_secs())]
+    #[error("nft did not end in time")]
     TimedOut,
     /// It printed more than is read.
     #[error("nft printed more than {OUTPUT_LIMIT} bytes")]

@@ -38,10 +38,15 @@ const COUNTERS: [&str; 6] = [
 
 const CHAINS: [&str; 3] = ["from_workspace_to_host", "from_workspace", "to_workspace"];
 
+/// What a workspace sends to whoever began. What it began itself is judged packet by packet, so that
+/// nothing outlives a gap in which the rules were not there.
+const ANSWERS: &str = "ct direction reply ct state established,related accept";
+
 /// The rules, by chain, in their order.
 ///
-/// Source for the networks: IANA's special-purpose registry (RFC 6890). Workspaces have no IPv6, so
-/// all of it is dropped.
+/// Source for the networks: IANA's special-purpose registry (RFC 6890); 168.63.129.16 is where Azure
+/// serves what 169.254.169.254 serves elsewhere, and more. Workspaces have no IPv6, so all of it is
+/// dropped.
 const RULES: [(&str, &str); 19] = [
     ("input", "iifname \"kw*\" goto from_workspace_to_host"),
     ("forward", "iifname \"kw*\" goto from_workspace"),
@@ -51,10 +56,7 @@ const RULES: [(&str, &str); 19] = [
         "from_workspace_to_host",
         "meta nfproto ipv6 counter name ipv6 drop",
     ),
-    (
-        "from_workspace_to_host",
-        "ct state established,related accept",
-    ),
+    ("from_workspace_to_host", ANSWERS),
     (
         "from_workspace_to_host",
         "meta l4proto { tcp, udp } th dport 53 iifname . ip daddr @resolvers accept",
@@ -70,14 +72,14 @@ const RULES: [(&str, &str); 19] = [
         "from_workspace",
         "oifname \"kw*\" counter name to_workspaces drop",
     ),
-    ("from_workspace", "ct state established,related accept"),
+    ("from_workspace", ANSWERS),
     (
         "from_workspace",
         "meta l4proto { tcp, udp } th dport 53 iifname . ip daddr @resolvers accept",
     ),
     (
         "from_workspace",
-        "ip daddr { 0.0.0.0/8, 127.0.0.0/8, 169.254.0.0/16, 224.0.0.0/4, 240.0.0.0/4 } \
+        "ip daddr { 0.0.0.0/8, 127.0.0.0/8, 168.63.129.16, 169.254.0.0/16, 224.0.0.0/4, 240.0.0.0/4 } \
          counter name to_nowhere drop",
     ),
     ("from_workspace", "iifname . ip daddr @reachable accept"),

@@ -111,8 +111,7 @@ impl Reconciler {
 
     async fn create_network(&self, row: &Workspace) -> Result<(), PassError> {
         self.note(row, PhaseName::Network, PhaseStatus::Running);
-        let is_met = self.firewall.before_network(row).await;
-        is_met.map_err(PassError::Hopeless)?;
+        self.firewall.before_network().await?;
         let _choosing = self.state.subnets.lock().await;
         let networks = self.engine.networks().await?;
         if networks
@@ -194,8 +193,7 @@ impl Reconciler {
     }
 
     async fn start(&self, row: &Workspace, id: &str) -> Result<(), PassError> {
-        let is_held = self.firewall.before_start(row).await;
-        is_held.map_err(PassError::Hopeless)?;
+        self.firewall.before_start(row).await?;
         self.journal.note(
             row.id,
             self.clock.now(),

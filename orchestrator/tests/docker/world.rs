@@ -64,6 +64,8 @@ pub(crate) struct Setup {
     pub(crate) reachable: Vec<String>,
     pub(crate) egress: &'static str,
     pub(crate) firewall: &'static str,
+    /// From one look at everything to the next.
+    pub(crate) look_interval: Duration,
 }
 
 impl Default for Setup {
@@ -78,6 +80,7 @@ impl Default for Setup {
             reachable: Vec::new(),
             egress: "none",
             firewall: "auto",
+            look_interval: Duration::from_secs(5),
         }
     }
 }
@@ -156,7 +159,7 @@ impl World {
         };
         config.start_timeout.0 = self.setup.start_timeout;
         config.stop_timeout.0 = Duration::from_secs(10);
-        config.reconcile_interval.0 = Duration::from_secs(5);
+        config.reconcile_interval.0 = self.setup.look_interval;
         if let Some((pause_after, stop_after)) = self.setup.idle {
             config.pause_after.0 = pause_after;
             config.stop_after.0 = stop_after;

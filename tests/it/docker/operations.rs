@@ -148,6 +148,9 @@ async fn started_by_root_each_role_has_its_own_user_and_no_internal_port_is_open
     world.tear_down().await
 }
 
+/// Its number in the kernel's `capability.h`.
+const CAP_NET_ADMIN: u32 = 12;
+
 #[tokio::test]
 async fn started_by_anyone_else_it_works_and_names_the_weaker_check() -> anyhow::Result<()> {
     let world = World::start_unprivileged(&[]).await?;
@@ -165,22 +168,40 @@ async fn started_by_anyone_else_it_works_and_names_the_weaker_check() -> anyhow:
 }
 
 #[tokio::test]
-async fn where_the_filter_is_required_and_cannot_be_set_only_open_egress_is_refused()
+async fn a_user_that_may_set_the_packet_filter_lends_that_to_the_orchestrator_alone()
 -> anyhow::Result<()> {
+    let world = World::start_with_net_admin(&["orchestrator.firewall=required"]).await?;
+    let ada = world.administrator().await?;
+    let id = ada.create_workspace(&json!({ "name": "Held" })).await?;
+    ada.until_state(&id, "running").await?;
+    for (role, expected) in [("gateway", false), ("web", false), ("orchestrator", true)] {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", world.pid_of(role)?))?;
+        for set in ["CapInh", "CapPrm", "CapEff", "CapAmb"] {
+            let line = status.lines().find_map(|line| line.strip_prefix(set));
+            let bits = line.expect(set).trim_start_matches(':').trim();
+            let may_filter = u64::from_str_radix(bits, 16)? & (1 << CAP_NET_ADMIN) != 0;
+            assert_eq!(may_filter, expected, "{role} {set} {bits}");
+        }
+    }
+    world.tear_down().await
+}
+
+#[tokio::test]
+async fn where_the_filter_is_required_and_cannot_be_set_no_workspace_starts() -> anyhow::Result<()>
+{
     let world = World::start_unprivileged(&["orchestrator.firewall=required"]).await?;
     let ada = world.administrator().await?;
-    let open = json!({ "name": "Open", "egress": "open" });
-    let open = ada.create_workspace(&open).await?;
-    ada.until_state(&open, "failed").await?;
-    let shown = ada.get(&format!("/api/workspaces/{open}")).await?.json()?;
-    assert_eq!(shown["failure"]["code"], "firewall_unavailable", "{shown}");
-    let message = shown["failure"]["message"].as_str().unwrap_or_default();
-    assert!(message.contains("CAP_NET_ADMIN"), "{message}");
-    let hint = shown["failure"]["hint"].as_str().unwrap_or_default();
-    assert!(hint.contains("kalpana doctor"), "{shown}");
-    let none = json!({ "name": "None", "egress": "none" });
-    let none = ada.create_workspace(&none).await?;
-    ada.until_state(&none, "running").await?;
+    for egress in ["open", "none"] {
+        let wish = json!({ "name": egress, "egress": egress });
+        let id = ada.create_workspace(&wish).await?;
+        ada.until_state(&id, "failed").await?;
+        let shown = ada.get(&format!("/api/workspaces/{id}")).await?.json()?;
+        assert_eq!(shown["failure"]["code"], "firewall_unavailable", "{shown}");
+        let message = shown["failure"]["message"].as_str().unwrap_or_default();
+        assert!(message.contains("CAP_NET_ADMIN"), "{message}");
+        let hint = shown["failure"]["hint"].as_str().unwrap_or_default();
+        assert!(hint.contains("kalpana doctor"), "{shown}");
+    }
     world.tear_down().await
 }
 

@@ -10,20 +10,37 @@ const CHECK: &str = "packet_filter";
 /// Looks at the table.
 pub(super) async fn look(config: &Config) -> Vec<Verdict> {
     let wanted = config.orchestrator.firewall.as_str();
+    let found = examine_packet_filter().await;
     if wanted == "off" {
-        return vec![Verdict::skipped(
+        return vec![judge_what_is_left_alone(&found)];
+    }
+    vec![judge(&found, wanted == "required")]
+}
+
+fn judge_what_is_left_alone(found: &PacketFilter) -> Verdict {
+    match found {
+        PacketFilter::InForce | PacketFilter::NotWhole => Verdict::warning(
+            CHECK,
+            "firewall_left_over",
+            "orchestrator.firewall is off, and the table inet kalpana is there all the same: workspaces \
+             started since reach no private name server and nothing of orchestrator.reachable",
+            "If no other site on this host needs it: nft delete table inet kalpana.",
+        ),
+        _ => Verdict::skipped(
             CHECK,
             "firewall_off",
-            "orchestrator.firewall is off: workspaces reach this host and private networks",
+            "orchestrator.firewall is off: unless something else filters it, workspaces reach this host \
+             and private networks",
             "Set it to auto or required, unless something else filters what workspaces reach.",
-        )];
+        ),
     }
-    vec![judge(&examine_packet_filter().await, wanted == "required")]
 }
 
 fn judge(found: &PacketFilter, is_required: bool) -> Verdict {
     let (code, message, next_step) = match found {
-        PacketFilter::InForce => return Verdict::ok(CHECK, "the table inet kalpana is in force"),
+        PacketFilter::InForce => {
+            return Verdict::ok(CHECK, "the table inet kalpana is there, with all its rules");
+        }
         PacketFilter::Forbidden => {
             return Verdict::skipped(
                 CHECK,
@@ -87,6 +104,10 @@ mod tests {
             assert_eq!(auto.status, Status::Warning);
         }
         assert_eq!(judge(&PacketFilter::InForce, true).status, Status::Ok);
+        let left = judge_what_is_left_alone(&PacketFilter::InForce);
+        assert!(left.is("firewall_left_over") && left.status == Status::Warning);
+        let off = judge_what_is_left_alone(&PacketFilter::Absent);
+        assert!(off.is("firewall_off") && off.status == Status::Skipped);
         assert_eq!(
             judge(&PacketFilter::Forbidden, true).status,
             Status::Skipped

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
+use kalpana_domain::workspace::Egress;
 use serde_json::json;
 
 use super::*;
@@ -178,7 +179,7 @@ fn row(id: &str, egress: Egress) -> Workspace {
 async fn a_workspace_has_its_own_when_it_starts_and_nothing_when_it_is_gone() {
     let site = Site::alone(Mode::Required, &["10.20.0.0/16"]);
     let open = row("aaaaaaaaaaaa", Egress::Open);
-    site.firewall.before_network(&open).await.unwrap();
+    site.firewall.before_network().await.unwrap();
     assert!(site.is_whole(), "before there is a network");
     assert_eq!(site.elements(), Vec::<String>::new());
     site.connect(&open);
@@ -273,11 +274,11 @@ async fn sites_on_one_host_leave_each_other_what_is_theirs() {
 }
 
 #[tokio::test]
-async fn without_the_filter_only_open_egress_waits_and_only_where_it_is_required() {
+async fn without_the_filter_nothing_starts_where_it_is_required_and_everything_elsewhere() {
     let trouble: fn() -> FilterError = || FilterError::Forbidden;
     for (mode, egress, starts) in [
         (Mode::Required, Egress::Open, false),
-        (Mode::Required, Egress::None, true),
+        (Mode::Required, Egress::None, false),
         (Mode::Auto, Egress::Open, true),
         (Mode::Off, Egress::Open, true),
     ] {
@@ -286,16 +287,19 @@ async fn without_the_filter_only_open_egress_waits_and_only_where_it_is_required
         site.connect(&row);
         *site.filter.trouble.lock().unwrap() = Some(trouble);
         for result in [
-            site.firewall.before_network(&row).await,
+            site.firewall.before_network().await,
             site.firewall.before_start(&row).await,
         ] {
             assert_eq!(result.is_ok(), starts, "{mode:?} {egress:?}");
-            if let Err(reason) = result {
+            if let Err(hold) = result {
+                let Hold::Lasting(reason) = hold else {
+                    panic!("{hold:?}")
+                };
                 assert_eq!(reason.code, FailureCode::FirewallUnavailable);
                 assert_eq!(
                     reason.message,
                     "The host's packet filter is not in force (this process may not change the \
-                     packet filter), and without it no workspace with open egress is started \
+                     packet filter), and without it no workspace is started \
                      (orchestrator.firewall): have Kalpana started by root, or give its \
                      orchestrator CAP_NET_ADMIN."
                 );
@@ -309,7 +313,10 @@ async fn a_bridge_that_is_not_on_this_host_is_not_held_by_its_filter() {
     let site = Site::alone(Mode::Required, &[]);
     let open = row("aaaaaaaaaaaa", Egress::Open);
     let in_force = || *site.firewall.is_in_force.lock().unwrap();
-    let reason = site.firewall.before_start(&open).await.unwrap_err();
+    let hold = site.firewall.before_start(&open).await.unwrap_err();
+    let Hold::Lasting(reason) = hold else {
+        panic!("{hold:?}")
+    };
     assert!(
         reason.message.contains("networks are elsewhere"),
         "{reason:?}"
@@ -317,7 +324,7 @@ async fn a_bridge_that_is_not_on_this_host_is_not_held_by_its_filter() {
     assert_eq!(in_force(), Some(false));
     // The table itself is fine, and that changes nothing.
     site.firewall.look(&[]).await;
-    site.firewall.before_network(&open).await.unwrap();
+    site.firewall.before_network().await.unwrap();
     assert_eq!(in_force(), Some(false));
     site.connect(&open);
     site.firewall.look(std::slice::from_ref(&open)).await;
@@ -334,16 +341,58 @@ async fn a_refusal_is_tried_again_and_a_lasting_one_is_told() {
     assert_eq!(site.elements().len(), 2);
     site.filter.refusals.store(usize::MAX, Ordering::Relaxed);
     *site.filter.table.lock().unwrap() = None;
-    let reason = site.firewall.before_start(&open).await.unwrap_err();
-    assert!(reason.message.contains("File exists"), "{reason:?}");
+    let hold = site.firewall.before_start(&open).await.unwrap_err();
+    let Hold::Passing(error) = hold else {
+        panic!("{hold:?}")
+    };
+    assert!(error.to_string().contains("File exists"), "{error:?}");
 }
 
 #[tokio::test]
 async fn a_filter_that_is_off_is_never_touched() {
     let site = Site::alone(Mode::Off, &["10.20.0.0/16"]);
     let open = row("aaaaaaaaaaaa", Egress::Open);
-    site.firewall.before_network(&open).await.unwrap();
+    site.firewall.before_network().await.unwrap();
     site.firewall.before_start(&open).await.unwrap();
     site.firewall.look(std::slice::from_ref(&open)).await;
     assert!(site.filter.table.lock().unwrap().is_none());
+}
+
+#[tokio::test]
+async fn what_is_reachable_no_more_is_taken_from_who_may_reach_nothing_else() {
+    let before = Site::alone(Mode::Auto, &["10.20.0.0/16"]);
+    let after = Site::beside(&before.filter, Mode::Auto, &[]);
+    let none = row("aaaaaaaaaaaa", Egress::None);
+    before.connect(&none);
+    before.firewall.before_start(&none).await.unwrap();
+    assert_eq!(before.elements().len(), 1);
+    after.firewall.look(std::slice::from_ref(&none)).await;
+    assert_eq!(before.elements(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_process_that_begins_beside_workspaces_without_a_bridge_does_not_say_that_they_are_held()
+{
+    let site = Site::alone(Mode::Auto, &[]);
+    let mut running = row("aaaaaaaaaaaa", Egress::Open);
+    running.lifecycle = Lifecycle::Running {
+        since: running.created_at,
+    };
+    site.firewall.look(std::slice::from_ref(&running)).await;
+    assert_eq!(*site.firewall.is_in_force.lock().unwrap(), Some(false));
+    site.connect(&running);
+    site.firewall.look(std::slice::from_ref(&running)).await;
+    assert_eq!(*site.firewall.is_in_force.lock().unwrap(), Some(true));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_filter_that_never_answers_holds_up_a_start_for_so_long() {
+    let site = Site::alone(Mode::Auto, &[]);
+    let open = row("aaaaaaaaaaaa", Egress::Open);
+    site.connect(&open);
+    let _held = site.firewall.layout.lock().await;
+    let begin = tokio::time::Instant::now();
+    site.firewall.before_start(&open).await.unwrap();
+    assert_eq!(begin.elapsed(), PATIENCE);
+    assert_eq!(*site.firewall.is_in_force.lock().unwrap(), Some(false));
 }
