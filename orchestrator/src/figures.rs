@@ -17,7 +17,7 @@ mod read;
 pub(crate) mod ring;
 pub(crate) mod tree;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -140,8 +140,9 @@ impl Figures {
         let writing = tokio::task::spawn_blocking(move || {
             let written = records
                 .iter()
-                .map(|(id, record)| histories.append(*id, record));
-            written.filter_map(Result::err).last()
+                .map(|(id, record)| histories.append(*id, record).err());
+            // All are tried; one says what is the matter.
+            written.collect::<Vec<_>>().into_iter().flatten().next()
         });
         if let Ok(Some(error)) = writing.await {
             tracing::warn!(%error, "could not keep the figures of a minute: {error}");
@@ -162,9 +163,13 @@ impl Figures {
             .map(|known| (known.workspace, known.generation))
             .collect();
         self.meter.retain(|id| there.contains_key(&id));
-        before.retain(|id, (generation, _)| there.get(id) == Some(generation));
         all.retain(|known| matches!(known.lifecycle, Lifecycle::Running { .. }));
-        self.meter.find_all(&all).await;
+        // Who slept in between did nothing for as long, which is no figure of the minute after it.
+        let running: HashSet<WorkspaceId> = all.iter().map(|known| known.workspace).collect();
+        before.retain(|id, (generation, _)| {
+            running.contains(id) && there.get(id) == Some(generation)
+        });
+        self.meter.find_all(&mut all).await;
         let mut records = Vec::with_capacity(all.len());
         for known in &all {
             records.extend(self.look_at(known, before).await);
@@ -179,7 +184,10 @@ impl Figures {
     ) -> Option<(WorkspaceId, Record)> {
         let id = known.workspace;
         // What cannot be read is absent from the history; whoever watches is told why.
-        let counters = self.meter.read(known, Occasion::History).await.ok()?;
+        let Ok(counters) = self.meter.read(known, Occasion::History).await else {
+            before.remove(&id);
+            return None;
+        };
         let earlier = before.insert(id, (known.generation, counters));
         let now = self.meter.clock.now();
         let record = Record {

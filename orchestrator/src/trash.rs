@@ -25,7 +25,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::engine::{EngineError, EngineResult};
 use crate::figures::Histories;
-use crate::figures::histories::HistoryError;
 use crate::metrics::Metrics;
 use crate::reconcile::describe;
 use crate::snapshot::Shelf;
@@ -183,7 +182,12 @@ impl Emptier {
         for workspace in self.shelf.workspaces()? {
             by_workspace.entry(workspace).or_default();
         }
-        for workspace in self.histories.workspaces()? {
+        // Figures are not worth a volume that nobody removes: without their list they wait, nothing else.
+        let with_history = self.histories.workspaces().unwrap_or_else(|error| {
+            tracing::warn!(%error, "could not list histories, leaving those of deleted workspaces: {error}");
+            Vec::new()
+        });
+        for workspace in with_history {
             by_workspace.entry(workspace).or_default();
         }
         let living = self.workspaces.all_workspaces().await?;
@@ -279,8 +283,8 @@ impl Emptier {
         }
     }
 
-    /// Removes the history, the snapshots and the volumes of a workspace that was given up. What is left is tried
-    /// again at the next look.
+    /// Removes the history, the snapshots and the volumes of a workspace that was given up. What is left
+    /// is tried again at the next look.
     async fn remove(&self, id: WorkspaceId, names: &[String], are_snapshots_needed: bool) {
         if let Err(error) = self.histories.remove(id) {
             tracing::warn!(
@@ -321,8 +325,6 @@ pub(crate) enum LookError {
     Store(#[from] StoreError),
     #[error(transparent)]
     Shelf(#[from] ShelfError),
-    #[error(transparent)]
-    Histories(#[from] HistoryError),
 }
 
 impl fmt::Debug for Emptier {

@@ -35,11 +35,20 @@ impl Histories {
     /// # Errors
     /// [`HistoryError`] when the system refuses.
     pub(crate) fn open(root: PathBuf) -> HistoryResult<Self> {
-        let made = DirBuilder::new().recursive(true).mode(0o700).create(&root);
-        match made {
-            Ok(()) => Ok(Self { root }),
-            Err(source) => Err(HistoryError { path: root, source }),
-        }
+        let histories = Self { root };
+        histories.make_directory()?;
+        Ok(histories)
+    }
+
+    fn make_directory(&self) -> HistoryResult<()> {
+        let made = DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&self.root);
+        made.map_err(|source| HistoryError {
+            path: self.root.clone(),
+            source,
+        })
     }
 
     /// Adds a minute to the history of a workspace.
@@ -47,6 +56,8 @@ impl Histories {
     /// # Errors
     /// [`HistoryError`] when the system refuses.
     pub(crate) fn append(&self, workspace: WorkspaceId, record: &Record) -> HistoryResult<()> {
+        // Whoever removed the directory wanted its histories gone, not that there are none ever again.
+        self.make_directory()?;
         let path = self.path(workspace);
         ring::append(&path, workspace, record).map_err(|source| HistoryError { path, source })
     }
@@ -69,14 +80,19 @@ impl Histories {
     /// # Errors
     /// [`HistoryError`] when the system refuses.
     pub(crate) fn remove(&self, workspace: WorkspaceId) -> HistoryResult<()> {
-        let path = self.path(workspace);
-        match std::fs::remove_file(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            removed => removed.map_err(|source| HistoryError { path, source }),
+        let whole = self.path(workspace);
+        // One that was being made when the process ended.
+        let part = ring::part_of(&whole);
+        for path in [part, whole] {
+            match std::fs::remove_file(&path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                removed => removed.map_err(|source| HistoryError { path, source })?,
+            }
         }
+        Ok(())
     }
 
-    /// Lists the workspaces that have a history.
+    /// Lists the workspaces that have a history, or one that was begun.
     ///
     /// # Errors
     /// [`HistoryError`] when the system refuses.
@@ -86,10 +102,15 @@ impl Histories {
             source,
         };
         let mut found = Vec::new();
-        for entry in std::fs::read_dir(&self.root).map_err(refused)? {
+        let entries = match std::fs::read_dir(&self.root) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(found),
+            entries => entries.map_err(refused)?,
+        };
+        for entry in entries {
             let name = entry.map_err(refused)?.file_name();
             let stem = name.to_str().and_then(|name| name.rsplit_once('.'));
-            let id = stem.filter(|(_, extension)| *extension == EXTENSION);
+            let id =
+                stem.filter(|(_, extension)| [EXTENSION, ring::PART_EXTENSION].contains(extension));
             found.extend(id.and_then(|(id, _)| WorkspaceId::parse(id).ok()));
         }
         Ok(found)
@@ -123,5 +144,14 @@ mod tests {
         histories.remove(ids[0]).unwrap();
         histories.remove(ids[0]).unwrap();
         assert_eq!(histories.workspaces().unwrap(), [ids[1]]);
+        let part = ring::part_of(&histories.path(ids[0]));
+        std::fs::write(&part, "begun").unwrap();
+        assert!(histories.workspaces().unwrap().contains(&ids[0]));
+        histories.remove(ids[0]).unwrap();
+        assert!(!part.exists());
+        std::fs::remove_dir_all(directory.path().join("a")).unwrap();
+        assert_eq!(histories.workspaces().unwrap(), []);
+        histories.append(ids[0], &record(1_800_000_000, 1)).unwrap();
+        assert_eq!(histories.workspaces().unwrap(), [ids[0]]);
     }
 }

@@ -51,7 +51,8 @@ impl Kills {
             _ if created_at >= self.began => 0,
             _ => count,
         };
-        known.insert(workspace, (container.to_owned(), count));
+        // Two who read at once may come in the other order.
+        known.insert(workspace, (container.to_owned(), count.max(before)));
         count.saturating_sub(before)
     }
 

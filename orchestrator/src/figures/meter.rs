@@ -105,8 +105,9 @@ impl Meter {
         };
         self.metrics.figures_read(occasion);
         let (tree, place, id) = (self.tree.clone(), found.place.clone(), known.workspace);
-        let now = self.uptime.now();
-        let reading = tokio::task::spawn_blocking(move || tree.read(&place, id, now));
+        // The time is taken where it is read: there may be a queue before that.
+        let uptime = Arc::clone(&self.uptime);
+        let reading = tokio::task::spawn_blocking(move || tree.read(&place, id, uptime.now()));
         match reading.await.unwrap_or(Err(ReadError::Garbled)) {
             Ok(counters) => {
                 self.notice(id, &found.container, counters.oom_kills).await;
@@ -120,8 +121,9 @@ impl Meter {
         }
     }
 
-    /// Finds the containers of many workspaces by asking the engine once, if any is not known yet.
-    pub(super) async fn find_all(&self, all: &[Published]) {
+    /// Finds the containers of many workspaces by asking the engine once, if any is not known yet, and
+    /// leaves those that are found.
+    pub(super) async fn find_all(&self, all: &mut Vec<Published>) {
         let unknown: Vec<&Published> = all
             .iter()
             .filter(|one| self.recall(one).is_none())
@@ -129,13 +131,13 @@ impl Meter {
         if unknown.is_empty() {
             return;
         }
-        // Whoever is not found is looked for alone when it is read.
-        let Ok(containers) = self.engine.containers(None).await else {
-            return;
-        };
-        for known in unknown {
-            let _ = self.find(known, &containers).await;
+        if let Ok(containers) = self.engine.containers(None).await {
+            for known in unknown {
+                // Whoever is not found is looked for again in a minute.
+                let _ = self.find(known, &containers).await;
+            }
         }
+        all.retain(|known| self.recall(known).is_some());
     }
 
     /// Forgets all but what is still there.

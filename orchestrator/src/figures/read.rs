@@ -160,10 +160,13 @@ impl Tree {
         if let (Some(received), Some(sent)) = (at_bridge("tx_bytes"), at_bridge("rx_bytes")) {
             return Some((received, sent));
         }
-        let inside = text(&group.join("cgroup.procs")).ok()?;
-        let pid: u32 = inside.lines().next()?.trim().parse().ok()?;
+        let inside = || text(&group.join("cgroup.procs")).ok();
+        let pid: u32 = inside()?.lines().next()?.trim().parse().ok()?;
         let listed = self.processes.join(pid.to_string()).join("net/dev");
-        Some(interfaces(&text(&listed).ok()?))
+        let counted = interfaces(&text(&listed).ok()?);
+        // It may have ended meanwhile, and another have its number.
+        let is_still_inside = inside()?.lines().any(|line| line.trim().parse() == Ok(pid));
+        is_still_inside.then_some(counted)
     }
 }
 

@@ -7,7 +7,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use kalpana_domain::Timestamp;
 use kalpana_domain::id::WorkspaceId;
@@ -119,9 +119,17 @@ fn open(path: &Path, workspace: WorkspaceId) -> io::Result<Option<File>> {
     Ok((found == header(workspace)).then_some(file))
 }
 
+/// How the name of a file ends that is being made.
+pub(crate) const PART_EXTENSION: &str = "part";
+
+/// Returns where a file is made before it is put in its place.
+pub(crate) fn part_of(path: &Path) -> PathBuf {
+    path.with_extension(PART_EXTENSION)
+}
+
 /// Makes a file without records, in the place of whatever is there.
 fn make(path: &Path, workspace: WorkspaceId) -> io::Result<File> {
-    let part = path.with_extension("part");
+    let part = part_of(path);
     match std::fs::remove_file(&part) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
@@ -222,8 +230,6 @@ fn checksum(bytes: &[u8]) -> u64 {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use std::path::PathBuf;
-
     use proptest::prelude::*;
 
     use super::*;
@@ -346,6 +352,19 @@ pub(crate) mod tests {
         #[test]
         fn any_bytes_are_read_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), RECORD)) {
             prop_assert_eq!(decode(&bytes), None);
+        }
+
+        #[test]
+        fn any_numbers_are_read_without_a_panic_and_written_as_they_were(
+            numbers in proptest::collection::vec(prop_oneof![any::<u64>(), 0..4u64, Just(ABSENT)], FIELDS)
+        ) {
+            let mut bytes: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
+            bytes.extend(checksum(&bytes).to_le_bytes());
+            if let Some(record) = decode(&bytes) {
+                prop_assert_eq!(record.minute, numbers[0]);
+                prop_assert_eq!(record.sample.memory_bytes, numbers[5]);
+                prop_assert_eq!(decode(&encode(&record)).map(|again| again.sample.at), Some(record.sample.at));
+            }
         }
     }
 }

@@ -297,6 +297,29 @@ async fn running_workspaces_are_kept_by_the_minute_and_no_others() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_minute_after_a_sleep_is_not_spread_over_the_sleep() {
+    let mut world = World::new();
+    let mut before = Before::new();
+    let since = Timestamp::UNIX_EPOCH;
+    world.figures.look(&mut before).await;
+    world.be(Lifecycle::Paused { since });
+    for _ in 0..60 {
+        tokio::time::advance(Duration::from_secs(60)).await;
+        assert_eq!(world.figures.look(&mut before).await, []);
+    }
+    world.be(Lifecycle::Running { since });
+    let first = world.figures.look(&mut before).await;
+    assert_eq!(
+        first[0].1.sample.cpu_cores, None,
+        "there is nothing to compare with"
+    );
+    tokio::time::advance(Duration::from_secs(60)).await;
+    world.count("cpu.stat", "usage_usec 60000000\n");
+    let second = world.figures.look(&mut before).await;
+    assert_eq!(second[0].1.sample.cpu_cores, Some(1.0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_the_kernel_ended_is_in_the_log_once() {
     let world = World::new();
     let mut watcher = world.watch();

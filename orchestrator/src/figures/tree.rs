@@ -76,22 +76,16 @@ impl Tree {
         };
         let listed = listed.as_deref();
         if self.groups.join("cgroup.controllers").is_file() {
-            return self
-                .group("", "", container, listed)
-                .map(Place::V2)
-                .ok_or(Missing::Elsewhere);
+            return self.group("", "", container, listed).map(Place::V2);
         }
         let of = |controller: &str| self.group(controller, controller, container, listed);
-        match (of("cpuacct"), of("memory")) {
-            (Some(cpuacct), Some(memory)) => Ok(Place::V1 {
-                cpuacct,
-                memory,
-                cpu: of("cpu"),
-                pids: of("pids"),
-                blkio: of("blkio"),
-            }),
-            _ => Err(Missing::Elsewhere),
-        }
+        Ok(Place::V1 {
+            cpuacct: of("cpuacct")?,
+            memory: of("memory")?,
+            cpu: of("cpu").ok(),
+            pids: of("pids").ok(),
+            blkio: of("blkio").ok(),
+        })
     }
 
     /// Reads in which groups a process is.
@@ -110,15 +104,24 @@ impl Tree {
         controller: &str,
         container: &str,
         listed: Option<&str>,
-    ) -> Option<PathBuf> {
+    ) -> Result<PathBuf, Missing> {
         let mount = self.groups.join(mount);
         let usual = [
             format!("docker/{container}"),
             format!("system.slice/docker-{container}.scope"),
         ];
         let own = listed.and_then(|listed| path_in(listed, controller, container));
-        let mut wanted = usual.into_iter().chain(own).map(|path| mount.join(path));
-        wanted.find(|path| path.is_dir())
+        let mut missing = Missing::Elsewhere;
+        for path in usual.into_iter().chain(own).map(|path| mount.join(path)) {
+            match std::fs::metadata(&path) {
+                Ok(found) if found.is_dir() => return Ok(path),
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                    missing = Missing::Forbidden;
+                }
+                _ => {}
+            }
+        }
+        Err(missing)
     }
 }
 

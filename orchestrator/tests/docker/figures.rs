@@ -55,13 +55,15 @@ async fn docker_what_a_workspace_uses_is_shown_within_bounds_and_asleep_its_memo
                 let is_busy = sample.cpu_cores.is_some_and(|cores| cores > 0.2);
                 (is_busy && sample.memory_bytes > 256 << 20).then_some((limits, sample))
             }
+            Now::Unavailable { .. } => None,
             other => panic!("expected figures, got {other:?}"),
         })
         .await;
     assert_eq!(limits.cpu_cores, Some(1.0));
     assert_eq!(limits.memory_bytes, Some(2 << 30));
     assert_eq!(limits.processes, Some(1024));
-    assert!(sample.cpu_cores.unwrap() < 1.3, "{sample:?}");
+    // The kernel gives a limit out in slices, so a short window may see more than one second's.
+    assert!(sample.cpu_cores.unwrap() < 1.6, "{sample:?}");
     assert!(sample.memory_bytes < 2 << 30, "{sample:?}");
     let processes = sample.processes.unwrap();
     assert!((5..1024).contains(&processes), "{sample:?}");
@@ -90,6 +92,7 @@ async fn docker_processes_that_the_kernel_ended_are_counted_and_in_the_log() {
     let ended = world
         .until(async || match world.figures(row.id).await.now {
             Now::Running { sample, .. } => (sample.oom_kills > 0).then_some(sample.oom_kills),
+            Now::Unavailable { .. } => None,
             // Where it was the bridge, the whole workspace has ended.
             other => panic!("expected figures, got {other:?}"),
         })

@@ -9,14 +9,16 @@ import { keys } from "@/lib/query";
 
 /** Samples kept of those that arrive: five minutes. */
 export const SAMPLES_KEPT = 150;
-/** A stream that the server refused is asked for again after this. */
+/** A stream that the server refused is asked for again after this, and then after twice as long each time. */
 const RETRY_MS = 3_000;
+const RETRY_LIMIT_MS = 60_000;
 /** A minute of history is added once a minute. */
 const HISTORY_MS = 60_000;
 
 interface Live {
+  /** What was told last; nothing while the server is not heard. */
   now?: FiguresNow;
-  /** What arrived since the caller is shown, newest last. */
+  /** What arrived since the stream began, newest last. */
   samples: FiguresSample[];
 }
 
@@ -39,26 +41,34 @@ export function useLiveFigures(id: string): Live {
     if (!isVisible) return;
     let source: EventSource | undefined;
     let timer: ReturnType<typeof setTimeout> | undefined;
+    let pause = RETRY_MS;
+    const forget = (): void => setLive({ samples: [] });
     const open = (): void => {
       source = new EventSource(`/api/workspaces/${encodeURIComponent(id)}/figures/live`);
       source.addEventListener("figures", (event) => {
         const now = parse(event);
         if (now === undefined) return;
+        pause = RETRY_MS;
         setLive(({ samples }) => ({
           now,
           samples: now.sample === null || now.sample === undefined ? [] : [...samples, now.sample].slice(-SAMPLES_KEPT),
         }));
       });
       source.addEventListener("error", () => {
+        // What was told last would look as if it were so now.
+        forget();
         // The browser comes back by itself unless it was refused.
         if (source?.readyState !== 2) return;
-        timer = setTimeout(open, RETRY_MS);
+        timer = setTimeout(open, pause);
+        pause = Math.min(2 * pause, RETRY_LIMIT_MS);
       });
     };
     open();
     return () => {
       clearTimeout(timer);
       source?.close();
+      // Two moments with a hidden page between them are not neighbours.
+      forget();
     };
   }, [id, isVisible]);
 

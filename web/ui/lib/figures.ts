@@ -51,7 +51,7 @@ export function rateText(rate: number | null | undefined): string {
 
 const WHY_NONE: Record<NonNullable<FiguresNow["reason"]>, string> = {
   engine_away: "The container engine does not answer right now.",
-  elsewhere: "Its container is not on the server's own host, so what it uses cannot be read there.",
+  elsewhere: "Its container is not on the server's own host, or is not there any more, so what it uses cannot be read.",
   forbidden: "The server may not read what it uses. An administrator of this site can change that.",
   unreadable: "What it uses cannot be read on this server.",
 };
@@ -79,7 +79,7 @@ export function memoryWarning(sample: FiguresSample, limits: FiguresLimits): str
 export function killsText(count: number): string | undefined {
   if (count === 0) return undefined;
   const what = count === 1 ? "a process" : `${count} processes`;
-  return `The kernel ended ${what} since the start because memory was used up. The workspace's log says which.`;
+  return `The kernel ended ${what} since the start because memory was used up. The workspace's log may say which.`;
 }
 
 /** A point of a chart: where it is from left to right, and how high. Both from 0 to 1. */
@@ -134,6 +134,11 @@ function runs(placed: { x: number; value: number | null | undefined }[], top: nu
   return lines;
 }
 
+/** Returns two values together; nothing where neither is known. */
+export function together(one: number | null | undefined, other: number | null | undefined): number | null {
+  return typeof one === "number" || typeof other === "number" ? (one ?? 0) + (other ?? 0) : null;
+}
+
 /** Returns the most of some values, or `least` where all are lower. */
 export function topOf(values: readonly (number | null | undefined)[], least: number): number {
   return values.reduce<number>((top, value) => Math.max(top, value ?? 0), least);
@@ -143,6 +148,7 @@ export function topOf(values: readonly (number | null | undefined)[], least: num
 export function daySummary(samples: readonly FiguresSample[], limits: FiguresLimits): string {
   if (samples.length === 0) return "Nothing was recorded in the last 24 hours.";
   const memory = topOf(samples.map((sample) => sample.memory_bytes), 0);
-  const cpu = topOf(samples.map((sample) => sample.cpu_cores), 0);
-  return `In the last 24 hours at most ${memoryText(memory, limits.memory_bytes)} of memory and ${cpuText(cpu, limits.cpu_cores)}.`;
+  const most = `In the last 24 hours at most ${memoryText(memory, limits.memory_bytes)} of memory`;
+  const cpu = samples.map((sample) => sample.cpu_cores).filter((cores) => typeof cores === "number");
+  return cpu.length === 0 ? `${most}.` : `${most} and ${cpuText(topOf(cpu, 0), limits.cpu_cores)}.`;
 }

@@ -18,7 +18,7 @@ import {
   whyNone,
 } from "@/lib/figures";
 
-import { json, renderWith, serve, workspace } from "./fixtures";
+import { json, refusal, renderWith, serve, workspace } from "./fixtures";
 
 const GB = 1024 ** 3;
 
@@ -183,6 +183,31 @@ describe("the panel", () => {
     await user.click(within(panel).getByRole("button", { name: "24 hours" }));
     expect(within(panel).getByText(/at most 1 GB of 4 GB of memory and 25% of 2 CPUs/)).toBeInTheDocument();
     expect(within(panel).getByRole("button", { name: "24 hours" })).toHaveAttribute("aria-pressed", "true");
+  });
+
+  it("does not show what was told last as if it were so now", async () => {
+    const { panel } = await openPanel();
+    tell(running({ cpu_cores: 2 }));
+    expect(within(panel).getByText("100% of 2 CPUs")).toBeInTheDocument();
+    act(() => open()[0]?.dispatchEvent(new Event("error")));
+    expect(within(panel).queryByText("100% of 2 CPUs")).not.toBeInTheDocument();
+    tell(running({ cpu_cores: 1 }));
+    expect(within(panel).getByText("50% of 2 CPUs")).toBeInTheDocument();
+  });
+
+  it("says of a day that cannot be had that it cannot", async () => {
+    const user = userEvent.setup();
+    serve({
+      "GET /api/workspaces/kx3v9qm2w7ta/figures": () =>
+        refusal(403, "forbidden", "You may not see what it uses."),
+    });
+    renderWith(<Bar />);
+    await user.click(screen.getByRole("button", { name: "Resources" }));
+    const panel = await screen.findByRole("dialog", { name: "Resources of atlas" });
+    tell(running());
+    expect(within(panel).getByText("25% of 2 CPUs")).toBeInTheDocument();
+    await user.click(within(panel).getByRole("button", { name: "24 hours" }));
+    expect(await within(panel).findByText(/may not see/)).toBeInTheDocument();
   });
 
   it("leaves out what is no figures", async () => {

@@ -1,8 +1,12 @@
 //! What a workspace uses of the machine.
 
+use std::time::Duration;
+
 use anyhow::Context;
 use clap::Args;
 use futures_util::TryStreamExt;
+use kalpana_domain::Timestamp;
+use kalpana_domain::clock::{Clock as _, SystemClock};
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncBufReadExt;
 use tokio_util::io::StreamReader;
@@ -10,8 +14,10 @@ use tokio_util::io::StreamReader;
 use super::One;
 use crate::output::{self, Format};
 
-/// Samples of an hour, one for each minute.
-const HOUR: usize = 60;
+const HOUR_MS: i64 = 3_600_000;
+
+/// How long a stream that ended is left before it is asked for anew: each lasts an hour at most.
+const PAUSE: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Args)]
 pub(crate) struct Top {
@@ -75,28 +81,35 @@ impl Top {
         let path = format!("/api/workspaces/{}/figures", workspace.id);
         if !self.watch {
             let figures: Figures = api.get(&path).await?;
+            let now = SystemClock.now();
             return output::answer(format, &figures, |figures| {
-                figures.describe(&workspace.name)
+                figures.describe(&workspace.name, now)
             });
         }
-        let response = api.stream(&format!("{path}/live")).await?;
-        let bytes = response.bytes_stream().map_err(std::io::Error::other);
-        let mut lines = StreamReader::new(bytes).lines();
         if format == Format::Text {
             output::print_line(&line(HEADINGS.map(str::to_owned)))?;
         }
-        while let Some(text) = lines.next_line().await.context("the figures broke off")? {
-            let Some(data) = text.strip_prefix("data:") else {
-                continue;
-            };
-            let now: Now = serde_json::from_str(data.trim()).context("unreadable figures")?;
-            match (format, &now.sample) {
-                (Format::Json, _) => output::print_line(&serde_json::to_string(&now)?)?,
-                (Format::Text, Some(sample)) => output::print_line(&line(sample.cells()))?,
-                (Format::Text, None) => output::print_line(&now.why_none(&workspace.name))?,
+        loop {
+            // Who may not watch any more, or has nobody to ask, is told.
+            let response = api.stream(&format!("{path}/live")).await?;
+            let bytes = response.bytes_stream().map_err(std::io::Error::other);
+            let mut lines = StreamReader::new(bytes).lines();
+            while let Some(text) = lines.next_line().await.context("the figures broke off")? {
+                if let Some(data) = text.strip_prefix("data:") {
+                    let now = serde_json::from_str(data.trim()).context("unreadable figures")?;
+                    print(format, &now, &workspace.name)?;
+                }
             }
+            tokio::time::sleep(PAUSE).await;
         }
-        Ok(())
+    }
+}
+
+fn print(format: Format, now: &Now, name: &str) -> anyhow::Result<()> {
+    match (format, &now.sample) {
+        (Format::Json, _) => output::print_line(&serde_json::to_string(now)?),
+        (Format::Text, Some(sample)) => output::print_line(&line(sample.cells())),
+        (Format::Text, None) => output::print_line(&now.why_none(name)),
     }
 }
 
@@ -117,8 +130,15 @@ fn line(cells: [String; 7]) -> String {
 }
 
 impl Figures {
-    fn describe(&self, name: &str) -> String {
-        let last_hour = &self.history[self.history.len().saturating_sub(HOUR)..];
+    fn describe(&self, name: &str, now: Timestamp) -> String {
+        let hour_ago = now.as_millisecond() - HOUR_MS;
+        let is_recent = |sample: &&Sample| {
+            sample
+                .at
+                .parse()
+                .is_ok_and(|at: Timestamp| at.as_millisecond() > hour_ago)
+        };
+        let last_hour: Vec<&Sample> = self.history.iter().filter(is_recent).collect();
         if self.now.sample.is_none() && last_hour.is_empty() {
             return self.now.why_none(name);
         }
@@ -128,7 +148,7 @@ impl Figures {
         };
         let row = |what: &str, cells: Vec<String>| [vec![what.to_owned()], cells].concat();
         let mut rows = vec![row("now", cells(self.now.sample.as_ref()))];
-        let peak = Sample::peak(last_hour);
+        let peak = Sample::peak(&last_hour);
         rows.extend(peak.map(|peak| row("last hour's peak", peak.cells().to_vec())));
         rows.push(row("limit", self.limits.cells()));
         let mut text = output::table(&[&[""][..], &HEADINGS].concat(), rows);
@@ -143,7 +163,7 @@ impl Figures {
         if killed > 0 {
             text = format!(
                 "{text}\nthe kernel ended {killed} of its processes because memory was used up; \
-                 `kalpana workspace logs {name}` says which"
+                 `kalpana workspace logs {name}` may say which"
             );
         }
         text
@@ -162,7 +182,8 @@ impl Now {
                     .to_owned()
             }
             (_, Some("elsewhere")) => {
-                "its container is not on the server's own host, so what it uses cannot be read there"
+                "its container is not on the server's own host, or is not there any more, so what it uses \
+                 cannot be read"
                     .to_owned()
             }
             (_, Some("forbidden")) => {
@@ -202,8 +223,11 @@ impl Sample {
     }
 
     /// Returns the most of everything that there was in some samples.
-    fn peak(samples: &[Self]) -> Option<Self> {
-        let most = |value: fn(&Self) -> Option<u64>| samples.iter().filter_map(value).max();
+    fn peak(samples: &[&Self]) -> Option<Self> {
+        let most = |value: fn(&Self) -> Option<u64>| {
+            let values = samples.iter().filter_map(|sample| value(sample));
+            values.max()
+        };
         let cpu = samples.iter().filter_map(|sample| sample.cpu_cores);
         let last = samples.last()?;
         Some(Self {
@@ -261,6 +285,10 @@ mod tests {
         }
     }
 
+    fn now_of_tests() -> Timestamp {
+        "2026-01-02T03:04:05Z".parse().unwrap()
+    }
+
     fn figures(state: &str, now: Option<Sample>, history: Vec<Sample>) -> Figures {
         let limits = Limits {
             cpu_cores: Some(1.0),
@@ -282,12 +310,14 @@ mod tests {
 
     #[test]
     fn the_table_has_what_is_the_last_hours_peak_and_the_limit() {
-        let mut history = vec![sample(9.0, 9 << 30)];
+        let mut old = sample(9.0, 9 << 30);
+        old.at = "2026-01-02T02:04:04Z".into();
+        let mut history = vec![old];
         history.extend((0..60).map(|minute| sample(0.01 * f64::from(minute), 1 << 20)));
         let mut now = sample(0.5, 3 << 19);
         now.oom_kills = 2;
         let figures = figures("running", Some(now), history);
-        let text = figures.describe("demo");
+        let text = figures.describe("demo", now_of_tests());
         let lines: Vec<String> = text
             .lines()
             .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
@@ -298,7 +328,7 @@ mod tests {
             "last hour's peak 0.59 1.0 MiB 12 2.0 KiB/s - 0 B/s 512 B/s",
             "limit 1.00 2.0 GiB 1024 - - - -",
             "the kernel ended 2 of its processes because memory was used up; `kalpana workspace logs \
-             demo` says which",
+             demo` may say which",
         ];
         assert_eq!(lines, expected);
     }
@@ -306,7 +336,7 @@ mod tests {
     #[test]
     fn where_there_is_nothing_it_says_what_to_do() {
         let none = figures("stopped", None, Vec::new());
-        let text = none.describe("demo");
+        let text = none.describe("demo", now_of_tests());
         assert_eq!(
             text,
             "demo does not run; `kalpana workspace start demo` starts it"

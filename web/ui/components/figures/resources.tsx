@@ -23,6 +23,7 @@ import {
   overTime,
   rateText,
   shareOf,
+  together,
   toneOf,
   topOf,
   whyNone,
@@ -90,14 +91,15 @@ function Panel({ id }: { id: string }) {
   const live = useLiveFigures(id);
   const { data, error } = useFigures(id);
   const [span, setSpan] = useState<Span>("now");
-  const now = live.now ?? data?.now;
+  // What was asked for last is of no use as soon as it cannot be asked for anew.
+  const now = live.now ?? (error === null ? data?.now : undefined);
   return (
     <>
       <div className="flex items-center justify-between gap-3">
         <h2 className="text-sm font-medium">Resources</h2>
         <SpanChoice span={span} onChange={setSpan} />
       </div>
-      {data === undefined && error !== null && now === undefined ? (
+      {error !== null && (now === undefined || (span === "day" && data === undefined)) ? (
         <div className="mt-3">
           <FormError error={asApiError(error)} />
         </div>
@@ -149,8 +151,8 @@ function AtThisMoment({ now, samples }: { now: FiguresNow; samples: FiguresSampl
   }
   const drawn = (value: (sample: FiguresSample) => number | null | undefined, top: number): Point[][] =>
     latest(samples.map(value), top, SAMPLES_KEPT);
-  const traffic = samples.flatMap((each) => [each.received_per_second, each.sent_per_second]);
-  const disk = samples.flatMap((each) => [each.read_per_second, each.written_per_second]);
+  const traffic = (each: FiguresSample): number | null => together(each.received_per_second, each.sent_per_second);
+  const disk = (each: FiguresSample): number | null => together(each.read_per_second, each.written_per_second);
   return (
     <>
       {now.state === "paused" && (
@@ -164,10 +166,10 @@ function AtThisMoment({ now, samples }: { now: FiguresNow; samples: FiguresSampl
         </Figure>
         <Memory sample={sample} limits={limits} lines={drawn((each) => each.memory_bytes, limits.memory_bytes ?? topOf(samples.map((each) => each.memory_bytes), 1))} />
         <Figure label="Network" text={`${rateText(sample.received_per_second)} in, ${rateText(sample.sent_per_second)} out`}>
-          <Sparkline lines={drawn((each) => (each.received_per_second ?? 0) + (each.sent_per_second ?? 0), topOf(traffic, QUIET))} />
+          <Sparkline lines={drawn(traffic, topOf(samples.map(traffic), QUIET))} />
         </Figure>
         <Figure label="Disk" text={`${rateText(sample.read_per_second)} read, ${rateText(sample.written_per_second)} written`}>
-          <Sparkline lines={drawn((each) => (each.read_per_second ?? 0) + (each.written_per_second ?? 0), topOf(disk, QUIET))} />
+          <Sparkline lines={drawn(disk, topOf(samples.map(disk), QUIET))} />
         </Figure>
         <Figure label="Processes" text={countText(sample.processes, limits.processes)}>
           <Sparkline lines={drawn((each) => each.processes, topOf(samples.map((each) => each.processes), FEW) * 1.25)} />
@@ -187,13 +189,15 @@ function Memory({ sample, limits, lines }: { sample: FiguresSample; limits: Figu
 }
 
 function Day({ figures, limits }: { figures: Figures; limits: FiguresLimits }) {
-  const now = useNow(60_000);
   const { history, resolution } = figures;
+  // The server's clock may be ahead of this machine's.
+  const now = Math.max(useNow(60_000), Date.parse(history.at(-1)?.at ?? "") || 0);
   const drawn = (value: (sample: FiguresSample) => number | null | undefined, least: number): Point[][] =>
     overTime(history, value, { now, span: DAY_MS, resolution, top: topOf(history.map(value), least) });
   const mostMemory = topOf(history.map((sample) => sample.memory_bytes), 0);
   const mostCpu = topOf(history.map((sample) => sample.cpu_cores), 0);
-  const mostTraffic = topOf(history.map((sample) => (sample.received_per_second ?? 0) + (sample.sent_per_second ?? 0)), 0);
+  const traffic = (sample: FiguresSample): number | null => together(sample.received_per_second, sample.sent_per_second);
+  const mostTraffic = topOf(history.map(traffic), 0);
   const mostProcesses = topOf(history.map((sample) => sample.processes), 0);
   const tone = toneOf(shareOf(mostMemory, limits.memory_bytes));
   return (
@@ -211,7 +215,7 @@ function Day({ figures, limits }: { figures: Figures; limits: FiguresLimits }) {
               <Sparkline height={40} tone={tone} lines={drawn((sample) => sample.memory_bytes, limits.memory_bytes ?? 1)} />
             </Figure>
             <Figure label="Network" text={`at most ${rateText(mostTraffic)}`}>
-              <Sparkline height={40} lines={drawn((sample) => (sample.received_per_second ?? 0) + (sample.sent_per_second ?? 0), QUIET)} />
+              <Sparkline height={40} lines={drawn(traffic, QUIET)} />
             </Figure>
             <Figure label="Processes" text={`at most ${countText(mostProcesses, limits.processes)}`}>
               <Sparkline height={40} lines={drawn((sample) => sample.processes, FEW)} />
