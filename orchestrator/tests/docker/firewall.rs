@@ -211,7 +211,7 @@ async fn docker_open_egress_reaches_neither_host_nor_metadata_nor_neighbours_but
         }
     }
     assert!(was_the_filter, "something else keeps it away");
-    // Another site's orchestrator may lay the rules before ours adds what its workspaces may reach.
+    // The rules are back before what this site's workspaces may reach besides, if another site was first.
     let own = format!("kw{}", first.id);
     let with_own = async || table().filter(|text| text.contains(&own));
     world.until(with_own).await;
