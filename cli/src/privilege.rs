@@ -217,7 +217,7 @@ pub(crate) fn run_gid() -> u32 {
 /// If the users are missing or the system refuses.
 pub(crate) fn become_role(role: Role, config: &Config) -> anyhow::Result<()> {
     if !is_root() {
-        return Ok(());
+        return keep_from_packet_filter(role, config);
     }
     let user = user_of(role)?;
     let mut groups = vec![user.gid, group_named(RUN_GROUP)?];
@@ -232,20 +232,47 @@ pub(crate) fn become_role(role: Role, config: &Config) -> anyhow::Result<()> {
     }
     setgroups(&groups).context("cannot set the role's groups")?;
     setgid(user.gid).context("cannot set the role's group")?;
-    rustix::thread::set_keep_capabilities(role == Role::Gateway)
-        .context("cannot keep capabilities")?;
-    setuid(user.uid).context("cannot become the role's user")?;
+    let own = rustix::thread::capabilities(None).context("cannot read capabilities")?;
     let kept = match role {
         Role::Gateway => CapabilitySet::NET_BIND_SERVICE,
+        // A root that lacks it, as in a container, starts the orchestrator all the same. Whoever may
+        // use the engine is root in all but name, so this adds nothing to what the role could do.
+        Role::Orchestrator if config.orchestrator.firewall != "off" => {
+            own.permitted & CapabilitySet::NET_ADMIN
+        }
         _ => CapabilitySet::empty(),
     };
+    rustix::thread::set_keep_capabilities(!kept.is_empty()).context("cannot keep capabilities")?;
+    setuid(user.uid).context("cannot become the role's user")?;
+    // The packet filter is set by a program that the orchestrator runs, which has to inherit it.
+    let passed_on = kept & CapabilitySet::NET_ADMIN;
     let sets = CapabilitySets {
         effective: kept,
         permitted: kept,
-        inheritable: CapabilitySet::empty(),
+        inheritable: passed_on,
     };
     rustix::thread::set_capabilities(None, sets).context("cannot drop capabilities")?;
+    if !passed_on.is_empty() {
+        rustix::thread::configure_capability_in_ambient_set(passed_on, true)
+            .context("cannot pass a capability on")?;
+    }
     rustix::thread::set_no_new_privs(true).context("cannot forbid new privileges")
+}
+
+/// Takes the right to change the packet filter, which another user may have been given for the
+/// orchestrator's sake, from every other role: they are children of one process, and inherit it.
+fn keep_from_packet_filter(role: Role, config: &Config) -> anyhow::Result<()> {
+    if role == Role::Orchestrator && config.orchestrator.firewall != "off" {
+        return Ok(());
+    }
+    let own = rustix::thread::capabilities(None).context("cannot read capabilities")?;
+    let without = CapabilitySets {
+        effective: own.effective - CapabilitySet::NET_ADMIN,
+        permitted: own.permitted - CapabilitySet::NET_ADMIN,
+        // What is not inheritable is not ambient either.
+        inheritable: own.inheritable - CapabilitySet::NET_ADMIN,
+    };
+    rustix::thread::set_capabilities(None, without).context("cannot drop a capability")
 }
 
 /// Makes the calling thread alone the role's, as sockets and files see it, when this process is

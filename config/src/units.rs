@@ -119,6 +119,14 @@ impl Network {
     pub fn contains(&self, address: IpAddr) -> bool {
         self.0.contains(&address)
     }
+
+    /// Returns it as an IPv4 network, if it is one.
+    pub fn as_ipv4(&self) -> Option<ipnet::Ipv4Net> {
+        match self.0 {
+            ipnet::IpNet::V4(network) => Some(network),
+            ipnet::IpNet::V6(_) => None,
+        }
+    }
 }
 
 impl FromStr for Network {

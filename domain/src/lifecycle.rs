@@ -75,6 +75,8 @@ pub enum FailureCode {
     ImageMissing,
     /// No subnet of the configured pool is free.
     NetworkExhausted,
+    /// The host's packet filter is not in force, and no workspace must run without it.
+    FirewallUnavailable,
     /// The engine did not apply the isolation that was asked for; the container was removed.
     IsolationMismatch,
     /// The files of the snapshot it was to begin with could not be put in place.
@@ -98,6 +100,7 @@ impl FailureCode {
             Self::EngineUnavailable => "engine_unavailable",
             Self::ImageMissing => "image_missing",
             Self::NetworkExhausted => "network_exhausted",
+            Self::FirewallUnavailable => "firewall_unavailable",
             Self::IsolationMismatch => "isolation_mismatch",
             Self::SnapshotUnusable => "snapshot_unusable",
             Self::CloneFailed => "clone_failed",

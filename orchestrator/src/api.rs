@@ -25,9 +25,11 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::{broadcast, mpsc};
 
+mod figures;
 mod snapshots;
 
 use crate::engine::Engine;
+use crate::figures::Figures;
 use crate::idle::watch::Watch;
 use crate::intent::{Change, IntentError, Intents};
 use crate::logs::{Journal, Lines};
@@ -57,6 +59,7 @@ pub(crate) struct Api {
     pub(crate) journal: Journal,
     pub(crate) watch: Arc<Watch>,
     pub(crate) keeper: Keeper,
+    pub(crate) figures: Figures,
 }
 
 /// Returns every route of the API.
@@ -77,6 +80,7 @@ pub(crate) fn router(api: Api) -> Router {
         .route("/v1/workspaces/{id}/work", get(work))
         .route("/v1/presence", post(presence))
         .merge(snapshots::routes())
+        .merge(figures::routes())
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .with_state(api)
         .nest("/v1/routes", feeds.routes.router())

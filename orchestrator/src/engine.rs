@@ -164,6 +164,8 @@ pub(crate) struct Inspection {
     pub(crate) user: String,
     /// The networks it is in.
     pub(crate) networks: Vec<String>,
+    /// Its first process as the engine's host numbers it, while it runs.
+    pub(crate) pid: Option<u32>,
 }
 
 /// Something happened to a container or network of ours.

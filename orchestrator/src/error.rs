@@ -31,6 +31,12 @@ pub enum Error {
          for this user"
     )]
     Snapshots(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The directory of figures could not be made.
+    #[error(
+        "cannot prepare the directory of figures; check that orchestrator.figures_dir is writable for \
+         this user"
+    )]
+    Figures(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The internal socket could not be bound.
     #[error(transparent)]
     Bind(#[from] BindError),

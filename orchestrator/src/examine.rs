@@ -1,4 +1,4 @@
-//! Looks at the container engine without changing anything, for `kalpana doctor`.
+//! Looks at the container engine and the packet filter without changing anything, for `kalpana doctor`.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -44,6 +44,28 @@ pub enum EngineSilence {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+}
+
+/// How the host's packet filter is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PacketFilter {
+    /// Our table is there, and whole.
+    InForce,
+    /// There is no table of ours.
+    Absent,
+    /// There is one that lacks something, or holds what we would not put there.
+    NotWhole,
+    /// There is no `nft` to ask.
+    NoTool,
+    /// This process may not ask.
+    Forbidden,
+    /// The answer could not be had or understood: why.
+    Unreadable(String),
+}
+
+/// Examines the packet filter of this host.
+pub async fn examine_packet_filter() -> PacketFilter {
+    crate::firewall::examine().await
 }
 
 /// Examines the engine behind `socket`. May take `limit_seconds` for each question.

@@ -5,14 +5,16 @@
 //! `engine` and `ready`), decides (`plan`, pure), acts, and looks again, until the world is as the
 //! row says. `container`, `network`, `volume`, `image` and `launch` say what the world should look
 //! like in detail; `feed`, `progress` and `logs` tell others what became of it. `snapshot` keeps copies
-//! of files, and fills the volumes of a workspace that is to begin with one.
+//! of files, and fills the volumes of a workspace that is to begin with one. `figures` reads what each
+//! workspace uses, for those who watch and for a day's history.
+//! `firewall` keeps what runs in workspaces from the host, its networks and each other.
 //!
 //! [`examine`] looks at the engine for an operator, and changes nothing.
 //!
-//! Nothing is remembered outside the store, the engine itself and the directory of snapshots, so a
-//! process may die between any two steps. [`trash`] removes the volumes of what was given up;
-//! `snapshot` empties those that are to be filled, and removes those of what was archived. Nothing else
-//! does either.
+//! Nothing is remembered outside the store, the engine itself and the directories of snapshots and of
+//! figures, so a process may die between any two steps. [`trash`] removes the volumes of what was given
+//! up; `snapshot` empties those that are to be filled, and removes those of what was archived. Nothing
+//! else does either.
 
 mod api;
 mod container;
@@ -20,6 +22,8 @@ mod engine;
 pub mod error;
 pub mod examine;
 mod feed;
+mod figures;
+mod firewall;
 mod idle;
 mod image;
 mod intent;
@@ -64,6 +68,10 @@ use crate::api::Api;
 use crate::container::Host;
 use crate::engine::docker::{DockerEngine, DockerPorter};
 use crate::feed::Feeds;
+use crate::figures::kills::KERNEL_LOG;
+use crate::figures::tree::Tree;
+use crate::figures::{Figures, Histories, Meter};
+use crate::firewall::Firewall;
 use crate::idle::Timers;
 use crate::idle::signs::Register;
 use crate::idle::watch::{SleepLimits, Watch};
@@ -160,6 +168,11 @@ pub async fn run(dependencies: Dependencies, shutdown: CancellationToken) -> Res
         .clone()
         .unwrap_or_else(|| site.orchestrator_dir().join("snapshots"));
     let shelf = Shelf::open(shelf).map_err(|error| Error::Snapshots(Box::new(error)))?;
+    let histories = config
+        .figures_dir
+        .clone()
+        .unwrap_or_else(|| site.orchestrator_dir().join("figures"));
+    let histories = Histories::open(histories).map_err(|error| Error::Figures(Box::new(error)))?;
     let listener = Listener::bind(&site.orchestrator_socket(), SOCKET_MODE, peers.api)?;
     let rows = store.all_workspaces().await?;
 
@@ -224,6 +237,7 @@ pub async fn run(dependencies: Dependencies, shutdown: CancellationToken) -> Res
             "must be an IPv4 network",
         )
     })?;
+    let firewall = Arc::new(firewall(&config, &metrics)?);
     let workspaces: Arc<dyn Workspaces> = Arc::<dyn kalpana_store::Repository>::clone(&store);
     let reconciler = Arc::new(Reconciler {
         engine: engine.clone(),
@@ -247,6 +261,7 @@ pub async fn run(dependencies: Dependencies, shutdown: CancellationToken) -> Res
         keys,
         site,
         pool,
+        firewall: Arc::clone(&firewall),
         limits: Limits {
             start: config.start_timeout.0,
             clone: config.clone_timeout.0,
@@ -262,6 +277,7 @@ pub async fn run(dependencies: Dependencies, shutdown: CancellationToken) -> Res
         workspaces: Arc::clone(&workspaces),
         trash: Arc::<dyn kalpana_store::Repository>::clone(&store),
         shelf: shelf.clone(),
+        histories: histories.clone(),
         clock: Arc::clone(&clock),
         uptime: Arc::new(SinceStart::new()),
         metrics: reconciler.metrics.clone(),
@@ -292,8 +308,22 @@ pub async fn run(dependencies: Dependencies, shutdown: CancellationToken) -> Res
     );
     adopt(&rows, &reconciler, &followers).await;
 
+    let figures = Figures::new(
+        Meter::new(
+            engine.clone(),
+            Tree::default(),
+            KERNEL_LOG.into(),
+            journal.clone(),
+            reconciler.metrics.clone(),
+            Arc::clone(&clock),
+            Arc::new(SinceStart::new()),
+        ),
+        feeds.clone(),
+        histories,
+        shutdown.clone(),
+    );
     let intents = Intents {
-        store: workspaces,
+        store: Arc::clone(&workspaces),
         trash: Arc::<dyn kalpana_store::Repository>::clone(&store),
         feeds,
         clock: Arc::clone(&clock),
@@ -338,14 +368,17 @@ pub async fn run(dependencies: Dependencies, shutdown: CancellationToken) -> Res
         journal,
         watch: Arc::clone(&watch),
         keeper: keeper.clone(),
+        figures: figures.clone(),
     });
     tokio::join!(
         kalpana_link::server::serve(listener, api, shutdown.clone()),
         work.sweep(config.reconcile_interval.0, &ready),
         work.listen(),
+        firewall.run(workspaces, config.reconcile_interval.0, shutdown.clone()),
         emptier.run(shutdown.clone()),
         watch.run(shutdown.clone()),
         keeper.run(shutdown.clone()),
+        figures.run(shutdown.clone()),
         heart.beat(|| work.look_soon(), shutdown.clone()),
     );
     let _ = ready.send(false);
@@ -402,6 +435,24 @@ async fn begin_snapshots(shelf: &Shelf, porter: &Arc<dyn Porter>, now: Timestamp
             tokio::time::sleep(CLEAR_AGAIN).await;
         }
     });
+}
+
+/// Makes the keeper of the host's packet filter.
+fn firewall(config: &Orchestrator, metrics: &Metrics) -> Result<Firewall, Error> {
+    let mode = config.firewall.parse().map_err(|()| {
+        invalid(
+            "firewall",
+            &config.firewall,
+            "must be auto, required or off",
+        )
+    })?;
+    let named = config.reachable.iter().map(|network| {
+        network
+            .as_ipv4()
+            .ok_or_else(|| invalid("reachable", &network.to_string(), "must be IPv4 networks"))
+    });
+    let named = named.collect::<Result<Vec<_>, _>>()?;
+    Ok(Firewall::new(mode, &named, metrics.clone()))
 }
 
 /// Returns a time; no time at all stands for ever.

@@ -11,6 +11,7 @@ use prometheus::{
 };
 
 use crate::engine::{Call, EngineError};
+use crate::figures::meter::Occasion;
 
 /// Upper bounds of the buckets for phases of a start. Unit: seconds.
 const PHASE_BUCKETS: &[f64] = &[
@@ -35,6 +36,11 @@ pub(crate) struct Metrics {
     volumes_removed: IntCounter,
     idle_decisions: IntCounterVec,
     snapshots: IntCounterVec,
+    figures_watchers: IntGauge,
+    figures_readings: IntCounterVec,
+    oom_kills: IntCounter,
+    firewall_active: IntGauge,
+    firewall_repairs: IntCounter,
 }
 
 impl Metrics {
@@ -107,6 +113,29 @@ impl Metrics {
                 ),
                 &["kind", "outcome"],
             )?,
+            figures_watchers: IntGauge::new(
+                "kalpana_orchestrator_figures_watchers",
+                "Pages and programs that watch what a workspace uses",
+            )?,
+            figures_readings: IntCounterVec::new(
+                Opts::new(
+                    "kalpana_orchestrator_figures_readings_total",
+                    "Readings of what a workspace uses, by whether somebody watches it or a minute has passed",
+                ),
+                &["occasion"],
+            )?,
+            oom_kills: IntCounter::new(
+                "kalpana_orchestrator_oom_kills_total",
+                "Processes of workspaces that the kernel ended because memory was used up",
+            )?,
+            firewall_active: IntGauge::new(
+                "kalpana_orchestrator_firewall_active",
+                "Whether the host's packet filter holds workspaces: 1 or 0",
+            )?,
+            firewall_repairs: IntCounter::new(
+                "kalpana_orchestrator_firewall_repairs_total",
+                "Times that the packet filter's table was removed or changed by somebody else and made anew",
+            )?,
         };
         registry.register(Box::new(metrics.workspaces.clone()))?;
         registry.register(Box::new(metrics.phases.clone()))?;
@@ -118,6 +147,11 @@ impl Metrics {
         registry.register(Box::new(metrics.volumes_removed.clone()))?;
         registry.register(Box::new(metrics.idle_decisions.clone()))?;
         registry.register(Box::new(metrics.snapshots.clone()))?;
+        registry.register(Box::new(metrics.figures_watchers.clone()))?;
+        registry.register(Box::new(metrics.figures_readings.clone()))?;
+        registry.register(Box::new(metrics.oom_kills.clone()))?;
+        registry.register(Box::new(metrics.firewall_active.clone()))?;
+        registry.register(Box::new(metrics.firewall_repairs.clone()))?;
         // Present from the start, so that a dashboard shows 0 and not nothing.
         metrics.workspaces_by_state(&HashMap::new());
         for phase in PhaseName::ALL {
@@ -136,6 +170,11 @@ impl Metrics {
                     .snapshots
                     .with_label_values(&[kind.as_str(), outcome]);
             }
+        }
+        for occasion in Occasion::ALL {
+            metrics
+                .figures_readings
+                .with_label_values(&[occasion.as_str()]);
         }
         for outcome in ["settled", "waiting", "failed"] {
             metrics.passes.with_label_values(&[outcome]);
@@ -182,6 +221,16 @@ impl Metrics {
         self.engine_up.set(i64::from(is_up));
     }
 
+    /// Sets whether the packet filter is in force.
+    pub(crate) fn firewall_active(&self, is_active: bool) {
+        self.firewall_active.set(i64::from(is_active));
+    }
+
+    /// Counts a repair of the packet filter.
+    pub(crate) fn firewall_repaired(&self) {
+        self.firewall_repairs.inc();
+    }
+
     /// Counts a pass.
     pub(crate) fn pass(&self, outcome: &'static str) {
         self.passes.with_label_values(&[outcome]).inc();
@@ -199,6 +248,31 @@ impl Metrics {
         self.snapshots
             .with_label_values(&[kind.as_str(), outcome])
             .inc();
+    }
+
+    /// Notes that somebody watches the figures of a workspace, or does not any more.
+    pub(crate) fn figures_watchers(&self, more: i64) {
+        self.figures_watchers.add(more);
+    }
+
+    /// Counts a reading of what a workspace uses.
+    pub(crate) fn figures_read(&self, occasion: Occasion) {
+        self.figures_readings
+            .with_label_values(&[occasion.as_str()])
+            .inc();
+    }
+
+    /// Returns how many readings there were.
+    #[cfg(test)]
+    pub(crate) fn figures_readings(&self, occasion: Occasion) -> u64 {
+        self.figures_readings
+            .with_label_values(&[occasion.as_str()])
+            .get()
+    }
+
+    /// Counts processes that the kernel ended because memory was used up.
+    pub(crate) fn oom_kills(&self, more: u64) {
+        self.oom_kills.inc_by(more);
     }
 
     /// Counts a volume that was removed.
@@ -230,7 +304,12 @@ mod tests {
         insta::assert_snapshot!(names.join("\n"), @"
         kalpana_orchestrator_engine_calls_seconds: How long calls to the container engine took
         kalpana_orchestrator_engine_up: Whether the container engine answers: 1 or 0
+        kalpana_orchestrator_figures_readings_total: Readings of what a workspace uses, by whether somebody watches it or a minute has passed
+        kalpana_orchestrator_figures_watchers: Pages and programs that watch what a workspace uses
+        kalpana_orchestrator_firewall_active: Whether the host's packet filter holds workspaces: 1 or 0
+        kalpana_orchestrator_firewall_repairs_total: Times that the packet filter's table was removed or changed by somebody else and made anew
         kalpana_orchestrator_idle_decisions_total: Looks at who is idle: what each workspace was left awake for, or what was done
+        kalpana_orchestrator_oom_kills_total: Processes of workspaces that the kernel ended because memory was used up
         kalpana_orchestrator_orphans_removed_total: Containers and networks of ours that belonged to no workspace
         kalpana_orchestrator_reconcile_passes_total: Comparisons of a workspace with what it should be
         kalpana_orchestrator_snapshots_total: Snapshots of workspaces that were taken, or could not be, by why they were

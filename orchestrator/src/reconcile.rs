@@ -34,6 +34,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::container::Host;
 use crate::engine::{Capabilities, ContainerState, Engine, EngineError};
 use crate::feed::{Feeds, Reach};
+use crate::firewall::{Firewall, Hold, NotInForce};
 use crate::keys::NodeKey;
 use crate::launch::RunDirectories;
 use crate::logs::Journal;
@@ -79,6 +80,7 @@ pub(crate) struct Reconciler {
     pub(crate) site: Site,
     pub(crate) host: Host,
     pub(crate) pool: Subnet,
+    pub(crate) firewall: Arc<Firewall>,
     pub(crate) limits: Limits,
     /// Places for concurrent starts.
     pub(crate) starts: Arc<Semaphore>,
@@ -157,9 +159,21 @@ pub(crate) enum PassError {
     /// The host did not.
     #[error(transparent)]
     RunDirectory(#[from] crate::launch::RunDirectoryError),
+    /// The packet filter is not in force, and may be at the next try.
+    #[error(transparent)]
+    Firewall(NotInForce),
     /// The start cannot succeed, however often it is repeated.
     #[error("the start cannot succeed: {}", .0.message)]
     Hopeless(FailureReason),
+}
+
+impl From<Hold> for PassError {
+    fn from(hold: Hold) -> Self {
+        match hold {
+            Hold::Lasting(reason) => Self::Hopeless(reason),
+            Hold::Passing(error) => Self::Firewall(error),
+        }
+    }
 }
 
 enum Round {

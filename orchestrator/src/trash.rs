@@ -24,6 +24,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::{EngineError, EngineResult};
+use crate::figures::Histories;
 use crate::metrics::Metrics;
 use crate::reconcile::describe;
 use crate::snapshot::Shelf;
@@ -94,6 +95,7 @@ pub(crate) struct Emptier {
     pub(crate) workspaces: Arc<dyn Workspaces>,
     pub(crate) trash: Arc<dyn Trash>,
     pub(crate) shelf: Shelf,
+    pub(crate) histories: Histories,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) uptime: Arc<dyn Uptime>,
     pub(crate) metrics: Metrics,
@@ -178,6 +180,14 @@ impl Emptier {
                 .push(volume.name);
         }
         for workspace in self.shelf.workspaces()? {
+            by_workspace.entry(workspace).or_default();
+        }
+        // Figures are not worth a volume that nobody removes: without their list they wait, nothing else.
+        let with_history = self.histories.workspaces().unwrap_or_else(|error| {
+            tracing::warn!(%error, "could not list histories, leaving those of deleted workspaces: {error}");
+            Vec::new()
+        });
+        for workspace in with_history {
             by_workspace.entry(workspace).or_default();
         }
         let living = self.workspaces.all_workspaces().await?;
@@ -273,9 +283,15 @@ impl Emptier {
         }
     }
 
-    /// Removes the snapshots and the volumes of a workspace that was given up. What is left is tried
-    /// again at the next look.
+    /// Removes the history, the snapshots and the volumes of a workspace that was given up. What is left
+    /// is tried again at the next look.
     async fn remove(&self, id: WorkspaceId, names: &[String], are_snapshots_needed: bool) {
+        if let Err(error) = self.histories.remove(id) {
+            tracing::warn!(
+                workspace.id = %id, %error,
+                "could not remove the history of {id}, trying again: {error}"
+            );
+        }
         if !are_snapshots_needed && let Err(error) = self.shelf.remove_all(id) {
             tracing::warn!(
                 workspace.id = %id, %error,

@@ -7,6 +7,10 @@
 mod cis;
 #[path = "docker/escape.rs"]
 mod escape;
+#[path = "docker/figures.rs"]
+mod figures;
+#[path = "docker/firewall.rs"]
+mod firewall;
 #[path = "docker/hanging.rs"]
 mod hanging;
 #[path = "docker/sleep.rs"]

@@ -4,7 +4,7 @@
 //! Between our own processes: [`feed`] is the envelope of every stream of facts, [`routes`] and
 //! [`sessions`] are the two streams that the gateway follows, the second with what [`sharing`] says of
 //! shared ports, [`orchestrator`] is the internal API
-//! that `web` calls, [`certificates`] what the gateway says of its own, [`copies`]
+//! that `web` calls, with what [`figures`] says of what workspaces use, [`certificates`] what the gateway says of its own, [`copies`]
 //! what gateways share over `web`. Into a container: [`launch`] is what a bridge is started with, [`preamble`]
 //! how a connection to it begins, [`bridge`] what is then said. Ids travel as text and are parsed
 //! at the door of whoever receives them.
@@ -13,6 +13,7 @@ pub mod bridge;
 pub mod certificates;
 pub mod copies;
 pub mod feed;
+pub mod figures;
 pub mod launch;
 pub mod orchestrator;
 pub mod preamble;

@@ -9,6 +9,8 @@
 //! | `GET /v1/workspaces/{id}/wakefulness` | [`Wakefulness`] |
 //! | `GET /v1/workspaces/{id}/work` | [`Work`] |
 //! | `POST /v1/workspaces/{id}/archive` [`Intent`] | 202 [`Snapshot`], that its files are put into |
+//! | `GET /v1/workspaces/{id}/figures` | [`crate::figures::Figures`] |
+//! | `GET /v1/workspaces/{id}/figures/live` | newline-delimited [`crate::figures::Now`], every two seconds while it runs |
 //! | `GET /v1/workspaces/{id}/snapshots` | [`Snapshots`] |
 //! | `POST /v1/workspaces/{id}/snapshots` [`TakeSnapshot`] | 202 [`Snapshot`] |
 //! | `POST /v1/workspaces/{id}/snapshots/{snapshot}/restore` [`Intent`] | 202 [`Snapshot`], of the files as they are |

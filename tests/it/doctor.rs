@@ -213,6 +213,7 @@ async fn beside_a_site_that_runs_everything_of_the_site_is_good() -> anyhow::Res
         "websocket",
         "engine",
         "workspace_image",
+        "packet_filter",
     ] {
         let found = answers(&ran, check);
         assert!(!found.is_empty(), "{check}: {ran:?}");

@@ -39,8 +39,7 @@ impl GitServer {
         let folder = tempfile::tempdir()?;
         let mut serving = JoinSet::new();
         let mut port = 0;
-        for network in 0..NETWORKS {
-            let address = Ipv4Addr::from(u32::from(pool) + network * 16 + 1);
+        for address in addresses(pool) {
             let listener = bind_ahead(SocketAddr::from((address, port)))?;
             port = listener.local_addr()?.port();
             let router = Router::new()
@@ -82,6 +81,11 @@ impl GitServer {
         let address = Ipv4Addr::from(u32::from(self.pool) + network * 16 + 1);
         format!("http://{address}:{}/{name}.git", self.port)
     }
+}
+
+/// Returns the addresses that the server of a pool is reached at, one for each network.
+pub(crate) fn addresses(pool: Ipv4Addr) -> impl Iterator<Item = Ipv4Addr> {
+    (0..NETWORKS).map(move |network| Ipv4Addr::from(u32::from(pool) + network * 16 + 1))
 }
 
 fn bind_ahead(address: SocketAddr) -> anyhow::Result<tokio::net::TcpListener> {

@@ -71,6 +71,19 @@ impl World {
     /// # Errors
     /// As [`World::start`]; also when this process is not root and so cannot become another user.
     pub async fn start_unprivileged(settings: &[&str]) -> anyhow::Result<Self> {
+        Self::start_with_rights(settings, &[]).await
+    }
+
+    /// Starts a site as a user with no rights but to use the engine and to change the packet filter.
+    ///
+    /// # Errors
+    /// As [`World::start_unprivileged`].
+    pub async fn start_with_net_admin(settings: &[&str]) -> anyhow::Result<Self> {
+        let rights = ["--inh-caps=+net_admin", "--ambient-caps=+net_admin"];
+        Self::start_with_rights(settings, &rights).await
+    }
+
+    async fn start_with_rights(settings: &[&str], rights: &[&str]) -> anyhow::Result<Self> {
         let mut world = Self::prepare(settings)?;
         let engine = std::fs::metadata("/var/run/docker.sock").context("the engine's socket")?;
         let group = std::os::unix::fs::MetadataExt::gid(&engine);
@@ -80,6 +93,8 @@ impl World {
             format!("--regid={UNPRIVILEGED}"),
             format!("--groups={group}"),
         ];
+        let rights = rights.iter().map(|right| (*right).to_owned());
+        world.launcher.extend(rights);
         nix::unistd::chown(
             world.folder.path(),
             Some(UNPRIVILEGED.into()),
@@ -135,6 +150,7 @@ impl World {
             format!("orchestrator.instance={}", self.instance),
             format!("orchestrator.subnet_pool={}/24", self.pool),
             "orchestrator.egress=none".to_owned(),
+            format!("orchestrator.reachable={}", self.git_addresses()),
             format!("telemetry.gateway_port={gateway}"),
             format!("telemetry.orchestrator_port={orchestrator}"),
             format!("telemetry.web_port={web}"),
@@ -146,6 +162,13 @@ impl World {
             .chain(self.settings.iter().cloned());
         all.flat_map(|setting| ["--set".to_owned(), setting])
             .collect()
+    }
+
+    /// Returns this host's addresses on the networks of the pool, from which a
+    /// [`GitServer`](crate::GitServer) serves.
+    fn git_addresses(&self) -> String {
+        let addresses = crate::git::addresses(self.pool).map(|address| format!("\"{address}\""));
+        format!("[{}]", addresses.collect::<Vec<_>>().join(", "))
     }
 
     /// Runs `kalpana up` and waits until it says that it is ready.

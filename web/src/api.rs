@@ -4,6 +4,7 @@ pub(crate) mod access_requests;
 pub(crate) mod admin;
 pub(crate) mod certificates;
 pub(crate) mod deleted_workspaces;
+pub(crate) mod figures;
 pub(crate) mod health;
 pub(crate) mod logs;
 pub(crate) mod password;

@@ -12,6 +12,7 @@ use kalpana_domain::snapshot::SnapshotRef;
 use kalpana_domain::user::Credential;
 use kalpana_domain::workspace::{Egress, Size, Workspace, WorkspaceName};
 use kalpana_link::{CallError, Client};
+use kalpana_protocol::figures::Figures;
 use kalpana_protocol::orchestrator::{
     Asker, CreateWorkspace, Intent, InternalError, SleepIntent, Snapshot, SnapshotOf, Snapshots,
     TakeSnapshot, Wakefulness, Work, WorkspaceAnswer,
@@ -191,6 +192,33 @@ impl Orchestrator {
             .call(Method::GET, &path, Some(&context.id), None::<&()>)
             .await;
         Ok(answer?)
+    }
+
+    /// Asks what a workspace uses, and what it used.
+    pub(crate) async fn figures(
+        &self,
+        workspace: WorkspaceId,
+        context: &RequestContext,
+    ) -> ApiResult<Figures> {
+        let path = format!("/v1/workspaces/{workspace}/figures");
+        let answer: Result<Figures, CallError> = self
+            .client
+            .call(Method::GET, &path, Some(&context.id), None::<&()>)
+            .await;
+        Ok(answer?)
+    }
+
+    /// Opens the stream of what a workspace uses.
+    pub(crate) async fn live_figures(
+        &self,
+        workspace: WorkspaceId,
+        context: &RequestContext,
+    ) -> ApiResult<Response<Incoming>> {
+        let path = format!("/v1/workspaces/{workspace}/figures/live");
+        self.client
+            .stream(&path, Some(&context.id))
+            .await
+            .map_err(ApiError::from)
     }
 
     /// Asks which snapshots there are of a workspace.

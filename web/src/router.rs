@@ -38,8 +38,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::api::{
-    access_requests, admin, certificates, deleted_workspaces, health, logs, password, session,
-    sessions, setup, share_links, sharing, site, snapshots, tokens, workspaces,
+    access_requests, admin, certificates, deleted_workspaces, figures, health, logs, password,
+    session, sessions, setup, share_links, sharing, site, snapshots, tokens, workspaces,
 };
 use crate::error::{ApiError, Problem, render};
 use crate::request::RequestContext;
@@ -98,6 +98,8 @@ fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(deleted_workspaces::restore))
         .routes(routes!(deleted_workspaces::purge))
         .routes(routes!(logs::logs))
+        .routes(routes!(figures::show))
+        .routes(routes!(figures::live))
         .routes(routes!(sharing::show))
         .routes(routes!(sharing::put, sharing::delete))
         .routes(routes!(share_links::create))

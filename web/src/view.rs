@@ -5,6 +5,7 @@ mod account;
 mod activity;
 pub(crate) mod certificates;
 mod deleted;
+mod figures;
 mod sharing;
 mod site;
 mod snapshot;
@@ -17,6 +18,7 @@ pub(crate) use account::{
 };
 pub(crate) use activity::ActivityView;
 pub(crate) use deleted::{DeletedWorkspaceView, DeletedWorkspacesPage};
+pub(crate) use figures::{FiguresView, NowView};
 pub(crate) use sharing::{
     AccessRequestView, CreatedLink, LevelName, LinkTarget, People, PersonView, PortShareView,
     ShareLinkView, SharingView,

@@ -6,6 +6,7 @@
 mod certificates;
 mod directories;
 mod engine;
+mod firewall;
 mod kernel;
 mod memory;
 mod names;
@@ -117,6 +118,7 @@ async fn look_at_site(config: &Config, site: &Site) -> Vec<Verdict> {
         Look::new("websocket", LIMIT, public::look_at_websocket(config, site)),
         Look::new("clock", LIMIT, async { kernel::look_at_clock() }),
         Look::new("engine", LIMIT, engine::look(config)),
+        Look::new("packet_filter", LIMIT, firewall::look(config)),
         Look::new("inotify_watches", LIMIT, async { kernel::look() }),
     ])
     .await

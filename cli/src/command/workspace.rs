@@ -1,10 +1,11 @@
 //! `kalpana workspace`: create, list, show, start, pause, sleep, stop, archive, delete, deleted, restore, purge,
-//! snapshot, logs, url, share, unshare, link.
+//! snapshot, top, logs, url, share, unshare, link.
 
 mod activity;
 mod sharing;
 mod sleep;
 mod snapshot;
+mod top;
 mod trash;
 mod view;
 mod work;
@@ -58,6 +59,8 @@ pub(crate) enum Command {
     /// Take, list, restore, download and delete snapshots of a workspace's files
     #[command(subcommand)]
     Snapshot(snapshot::Snapshot),
+    /// Print what a workspace uses: CPU, memory, processes, network and disk
+    Top(top::Top),
     /// Print a workspace's log
     Logs(Logs),
     /// Print the address of a workspace's editor, or of one of its ports
@@ -166,6 +169,7 @@ impl Command {
             Self::Restore(restore) => restore.run().await,
             Self::Purge(purge) => purge.run().await,
             Self::Snapshot(snapshot) => snapshot.run().await,
+            Self::Top(top) => top.run().await,
             Self::Logs(logs) => logs.run().await,
             Self::Url(address) => address.run().await,
             Self::Share(share) => share.run().await,

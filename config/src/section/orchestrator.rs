@@ -2,10 +2,25 @@
 
 use std::path::PathBuf;
 
+use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
-use crate::units::Span;
+use crate::units::{Network, Span};
 use crate::validate::Scope;
+
+/// What no workspace is let through to, whoever names it: this network, loopback, link-local with
+/// the cloud's metadata address, Azure's, multicast and what is reserved.
+const NEVER_REACHABLE: [Ipv4Net; 6] = [
+    network([0, 0, 0, 0], 8),
+    network([127, 0, 0, 0], 8),
+    network([168, 63, 129, 16], 32),
+    network([169, 254, 0, 0], 16),
+    network([224, 0, 0, 0], 4),
+    network([240, 0, 0, 0], 4),
+];
+
+/// Networks that may be named as reachable: each of a workspace's is an entry in a kernel's table.
+const REACHABLE_LIMIT: usize = 64;
 
 /// Containers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -23,6 +38,15 @@ pub struct Orchestrator {
     pub subnet_pool: String,
     /// What workspaces may reach unless asked otherwise: `open` or `none`. Default: `open`.
     pub egress: String,
+    /// Whether the host's packet filter keeps workspaces from the host, private networks, the
+    /// cloud's metadata address and each other. `auto`: where this process may set it; elsewhere
+    /// workspaces start all the same, and the log says so. `required`: without it no workspace is
+    /// started. `off`: it is left alone. Default: `auto`.
+    pub firewall: String,
+    /// Private addresses that workspaces may reach all the same: an internal Git server or registry,
+    /// as an address or a network, IPv4. An address of this host has to be named by itself; a network
+    /// does not include it. Default: none.
+    pub reachable: Vec<Network>,
     /// Workspaces one person may have; those that failed or are deleted do not count. Default: 10.
     pub workspaces_per_user: u32,
     /// How long a deleted workspace can be restored; then its volumes are removed. Default: 30d.
@@ -60,6 +84,9 @@ pub struct Orchestrator {
     pub snapshots_per_workspace: usize,
     /// What snapshots leave free on their disk, in MiB. Default: 2048.
     pub snapshot_reserve_mib: u64,
+    /// Where a day of what each workspace used is kept, at most 150 KiB for each: the orchestrator's user
+    /// must own it. Default: `orchestrator/figures` in the data directory.
+    pub figures_dir: Option<PathBuf>,
     /// How long a start may take without a sign of progress. Default: 120s.
     pub start_timeout: Span,
     /// How long a first clone may take in all. Default: 30m.
@@ -83,6 +110,8 @@ impl Default for Orchestrator {
             image: "kalpana/workspace:dev".to_owned(),
             subnet_pool: "10.213.0.0/16".to_owned(),
             egress: "open".to_owned(),
+            firewall: "auto".to_owned(),
+            reachable: Vec::new(),
             workspaces_per_user: 10,
             trash_retention: Span::seconds(30 * 86_400),
             pause_after: Span::seconds(15 * 60),
@@ -97,6 +126,7 @@ impl Default for Orchestrator {
             snapshots_scheduled: 3,
             snapshots_per_workspace: 10,
             snapshot_reserve_mib: 2048,
+            figures_dir: None,
             start_timeout: Span::seconds(120),
             clone_timeout: Span::seconds(30 * 60),
             stop_timeout: Span::seconds(20),
@@ -133,6 +163,22 @@ impl Orchestrator {
             "must be \"open\" or \"none\"",
         );
         problems.require(
+            matches!(self.firewall.as_str(), "auto" | "required" | "off"),
+            "firewall",
+            "must be \"auto\", \"required\" or \"off\"",
+        );
+        problems.require(
+            self.reachable.len() <= REACHABLE_LIMIT,
+            "reachable",
+            "must be at most 64 networks",
+        );
+        problems.require(
+            self.reachable.iter().all(may_be_reachable),
+            "reachable",
+            "must be IPv4 networks that overlap with none of 0.0.0.0/8, 127.0.0.0/8, \
+             168.63.129.16, 169.254.0.0/16, 224.0.0.0/4 and 240.0.0.0/4",
+        );
+        problems.require(
             (1..=1000).contains(&self.workspaces_per_user),
             "workspaces_per_user",
             "must be from 1 to 1000",
@@ -142,13 +188,13 @@ impl Orchestrator {
             "concurrent_starts",
             "must be from 1 to 64",
         );
-        problems.require(
-            self.snapshot_dir
-                .as_ref()
-                .is_none_or(|path| path.is_absolute()),
-            "snapshot_dir",
-            "must be an absolute path",
-        );
+        for (field, path) in [
+            ("snapshot_dir", &self.snapshot_dir),
+            ("figures_dir", &self.figures_dir),
+        ] {
+            let is_absolute = path.as_ref().is_none_or(|path| path.is_absolute());
+            problems.require(is_absolute, field, "must be an absolute path");
+        }
         for (field, count) in [
             ("snapshots_scheduled", self.snapshots_scheduled),
             ("snapshots_per_workspace", self.snapshots_per_workspace),
@@ -190,4 +236,45 @@ pub fn parse_pool(text: &str) -> Option<(std::net::Ipv4Addr, u8)> {
     let (address, prefix): (std::net::Ipv4Addr, u8) = (address.parse().ok()?, prefix.parse().ok()?);
     let is_aligned = (8..=28).contains(&prefix) && u32::from(address) << prefix == 0;
     (is_aligned && address.is_private()).then_some((address, prefix))
+}
+
+fn may_be_reachable(named: &Network) -> bool {
+    named.as_ipv4().is_some_and(|named| {
+        NEVER_REACHABLE
+            .iter()
+            .all(|never| !never.contains(&named) && !named.contains(never))
+    })
+}
+
+const fn network(address: [u8; 4], prefix: u8) -> Ipv4Net {
+    let [a, b, c, d] = address;
+    Ipv4Net::new_assert(std::net::Ipv4Addr::new(a, b, c, d), prefix)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loopback_and_the_metadata_address_cannot_be_made_reachable() {
+        for (named, expected) in [
+            ("10.20.0.0/16", true),
+            ("192.168.7.9", true),
+            ("203.0.113.4", true),
+            ("0.0.0.0/0", false),
+            ("0.0.0.0/1", false),
+            ("127.0.0.1", false),
+            ("126.0.0.0/7", false),
+            ("169.254.169.254", false),
+            ("168.63.129.16", false),
+            ("169.0.0.0/8", false),
+            ("224.0.0.1", false),
+            ("255.255.255.255", false),
+            ("fd00::/8", false),
+            ("::ffff:10.0.0.0/104", false),
+        ] {
+            let named: Network = named.parse().expect(named);
+            assert_eq!(may_be_reachable(&named), expected, "{named}");
+        }
+    }
 }

@@ -24,7 +24,9 @@ async fn world() -> World {
     let engine = FakeEngine::new(Sky::new(Calm));
     let journal = Journal::default();
     let clock = Arc::new(ManualClock::new(Timestamp::UNIX_EPOCH));
+    let figures = crate::figures::tests::figures(&fixture.intents.feeds, &engine, &journal);
     let api = Api {
+        figures,
         keeper: keeper(&fixture, &FakePorter::default(), clock),
         intents: fixture.intents.clone(),
         engine: Arc::new(engine.clone()),

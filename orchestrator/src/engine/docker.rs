@@ -368,6 +368,10 @@ impl Engine for DockerEngine {
                 .and_then(|config| config.user)
                 .unwrap_or_default(),
             networks: networks.unwrap_or_default().into_keys().collect(),
+            pid: found
+                .state
+                .and_then(|state| u32::try_from(state.pid?).ok())
+                .filter(|pid| *pid != 0),
         })
     }
 

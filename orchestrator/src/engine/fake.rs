@@ -177,6 +177,7 @@ pub(crate) fn inspection_of(definition: &ContainerDefinition) -> Inspection {
         mounts: mounts.collect(),
         user: definition.body.user.clone().unwrap_or_default(),
         networks: host.network_mode.iter().cloned().collect(),
+        pid: None,
         host,
     }
 }

@@ -111,6 +111,7 @@ impl Reconciler {
 
     async fn create_network(&self, row: &Workspace) -> Result<(), PassError> {
         self.note(row, PhaseName::Network, PhaseStatus::Running);
+        self.firewall.before_network().await?;
         let _choosing = self.state.subnets.lock().await;
         let networks = self.engine.networks().await?;
         if networks
@@ -192,6 +193,7 @@ impl Reconciler {
     }
 
     async fn start(&self, row: &Workspace, id: &str) -> Result<(), PassError> {
+        self.firewall.before_start(row).await?;
         self.journal.note(
             row.id,
             self.clock.now(),

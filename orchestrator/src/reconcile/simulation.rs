@@ -23,6 +23,8 @@ use rand::{RngExt as _, SeedableRng as _};
 use super::*;
 use crate::engine::Death;
 use crate::engine::fake::{Calm, FakeEngine, Fate, Sky, Weather};
+use crate::figures::Histories;
+use crate::firewall::keep::Mode;
 use crate::intent::{Change, IntentError, Intents};
 use crate::snapshot::Shelf;
 use crate::trash::{Emptier, Looked};
@@ -355,6 +357,7 @@ impl Life {
             workspaces: Arc::new(self.store.clone()),
             trash: Arc::new(self.store.clone()),
             shelf: self.shelf(),
+            histories: Histories::open(self.directory.path().join("figures")).unwrap(),
             clock: self.clock.clone(),
             uptime: self.uptime.clone(),
             metrics: self.reconciler.metrics.clone(),
@@ -621,6 +624,7 @@ fn process(
         feeds,
         board,
         journal: Journal::default(),
+        firewall: Arc::new(Firewall::new(Mode::Off, &[], metrics.clone())),
         metrics,
         clock: clock.clone(),
         uptime: uptime.clone(),

@@ -21,6 +21,7 @@ struct World {
     uptime: Arc<ManualUptime>,
     emptier: Emptier,
     looked: Looked,
+    _figures: tempfile::TempDir,
 }
 
 impl World {
@@ -31,11 +32,13 @@ impl World {
             Timestamp::from_second(1_800_000_000).unwrap(),
         ));
         let uptime = Arc::new(ManualUptime::default());
+        let figures = tempfile::tempdir().unwrap();
         let emptier = Emptier {
             volumes: Arc::new(engine.clone()),
             workspaces: Arc::<dyn kalpana_store::Repository>::clone(&fixture.store),
             trash: Arc::<dyn kalpana_store::Repository>::clone(&fixture.store),
             shelf: fixture.intents.shelf.clone(),
+            histories: Histories::open(figures.path().to_owned()).unwrap(),
             clock: clock.clone(),
             uptime: uptime.clone(),
             metrics: Metrics::register(&prometheus::Registry::new()).unwrap(),
@@ -49,6 +52,7 @@ impl World {
             uptime,
             emptier,
             looked: Looked::default(),
+            _figures: figures,
         }
     }
 
@@ -261,4 +265,28 @@ async fn snapshots_go_with_the_volumes_unless_another_workspace_is_to_begin_with
     world.store().update_workspace(&filled, None).await.unwrap();
     world.look().await;
     assert_eq!(shelf.workspaces().unwrap(), [living.id]);
+}
+
+#[tokio::test]
+async fn histories_go_with_the_volumes_and_those_of_the_living_stay() {
+    let mut world = World::new().await;
+    let histories = world.emptier.histories.clone();
+    let (living, deleted) = (world.living().await, world.deleted().await);
+    for workspace in [living.id, deleted] {
+        let record = crate::figures::ring::tests::record(1_800_000_000, 1);
+        histories.append(workspace, &record).unwrap();
+    }
+    world.look().await;
+    assert_eq!(
+        histories.workspaces().unwrap().len(),
+        2,
+        "it can be restored"
+    );
+    let purged = world
+        .fixture
+        .intents
+        .purge(deleted.as_str(), world.asker(), None);
+    purged.await.unwrap();
+    world.look().await;
+    assert_eq!(histories.workspaces().unwrap(), [living.id]);
 }

@@ -60,6 +60,12 @@ pub(crate) struct Setup {
     pub(crate) ahead: Duration,
     /// Until who is idle is put to sleep, and from then until they are stopped.
     pub(crate) idle: Option<(Duration, Duration)>,
+    /// What is made reachable beside this host's address on the first network of the pool.
+    pub(crate) reachable: Vec<String>,
+    pub(crate) egress: &'static str,
+    pub(crate) firewall: &'static str,
+    /// From one look at everything to the next.
+    pub(crate) look_interval: Duration,
 }
 
 impl Default for Setup {
@@ -71,6 +77,10 @@ impl Default for Setup {
             start_timeout,
             ahead: Duration::ZERO,
             idle: None,
+            reachable: Vec::new(),
+            egress: "none",
+            firewall: "auto",
+            look_interval: Duration::from_secs(5),
         }
     }
 }
@@ -142,12 +152,14 @@ impl World {
         let mut config = kalpana_config::Orchestrator {
             instance: self.instance.clone(),
             subnet_pool: format!("{}.0/24", self.pool),
-            egress: "none".to_owned(),
+            egress: self.setup.egress.to_owned(),
+            firewall: self.setup.firewall.to_owned(),
+            reachable: self.reachable(),
             ..Default::default()
         };
         config.start_timeout.0 = self.setup.start_timeout;
         config.stop_timeout.0 = Duration::from_secs(10);
-        config.reconcile_interval.0 = Duration::from_secs(5);
+        config.reconcile_interval.0 = self.setup.look_interval;
         if let Some((pause_after, stop_after)) = self.setup.idle {
             config.pause_after.0 = pause_after;
             config.stop_after.0 = stop_after;
@@ -187,6 +199,13 @@ impl World {
             .await
             .unwrap()
             .unwrap();
+    }
+
+    /// Returns what workspaces may reach: the Git server, and what the setup names.
+    fn reachable(&self) -> Vec<kalpana_config::Network> {
+        let git = format!("{}.1", self.pool);
+        let named = std::iter::once(&git).chain(&self.setup.reachable);
+        named.map(|text| text.parse().expect(text)).collect()
     }
 
     pub(crate) async fn stop_orchestrator(&mut self) {
@@ -515,6 +534,22 @@ impl World {
             .await
             .ok()?;
         Some(serde_json::to_value(found).unwrap())
+    }
+
+    /// Returns this host's address on a workspace's network.
+    pub(crate) async fn gateway_of(&self, id: WorkspaceId) -> String {
+        let network = self.network(&format!("kal-{id}")).await.expect("a network");
+        let gateway = network["IPAM"]["Config"][0]["Gateway"].as_str();
+        gateway.expect("a gateway").to_owned()
+    }
+
+    /// Returns the address of a container on its network.
+    pub(crate) async fn address_of(&self, container: &str) -> String {
+        let found = inspect(container).await;
+        let networks = found["NetworkSettings"]["Networks"].as_object();
+        let network = networks.and_then(|networks| networks.values().next());
+        let address = network.and_then(|network| network["IPAddress"].as_str());
+        address.expect("an address").to_owned()
     }
 
     /// Runs a shell command in a container and returns what it wrote.

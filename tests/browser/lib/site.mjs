@@ -84,6 +84,10 @@ export class Site {
       "orchestrator.instance": this.instance,
       "orchestrator.subnet_pool": `${this.pool}/24`,
       "orchestrator.egress": "none",
+      // Where the Git server is: this host's address on each network of the pool.
+      "orchestrator.reachable": JSON.stringify(
+        Array.from({ length: 16 }, (_, network) => this.pool.replace(/\d+$/, String(network * 16 + 1))),
+      ),
       "web.sharing_maximum": "public",
       "telemetry.gateway_port": metrics[0],
       "telemetry.orchestrator_port": metrics[1],

@@ -16,6 +16,8 @@ const PAGES = [
   "delete-dialog",
   "elsewhere-dialog",
   "failed",
+  "figures",
+  "figures-day",
   "gateway-asleep",
   "gateway-link-over",
   "gateway-not-found",

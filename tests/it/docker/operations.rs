@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use kalpana_tests::{GitServer, World, until};
 use reqwest::Method;
+use serde_json::json;
 use tokio::io::AsyncWriteExt;
 
 use super::journey::running_workspace;
@@ -147,15 +148,60 @@ async fn started_by_root_each_role_has_its_own_user_and_no_internal_port_is_open
     world.tear_down().await
 }
 
+/// Its number in the kernel's `capability.h`.
+const CAP_NET_ADMIN: u32 = 12;
+
 #[tokio::test]
 async fn started_by_anyone_else_it_works_and_names_the_weaker_check() -> anyhow::Result<()> {
     let world = World::start_unprivileged(&[]).await?;
     assert!(world.output().contains("weaker"), "{}", world.output());
-    let git = GitServer::start(world.pool)?;
+    // It may not set the packet filter, and says so; another site's, which it cannot open for its own
+    // workspaces, may be in force, so nothing is cloned from this host.
     let ada = world.administrator().await?;
-    let id = running_workspace(&world, &git, &ada).await?;
+    let id = ada.create_workspace(&json!({ "name": "Plain" })).await?;
+    ada.until_state(&id, "running").await?;
     let (_, page) = ada.navigate(&format!("{}/", ada.origin(&id))).await?;
     assert!(page.body.contains("workbench"), "{}", page.body);
+    let told = "the packet filter is not in force";
+    assert!(world.output().contains(told), "{}", world.output());
+    world.tear_down().await
+}
+
+#[tokio::test]
+async fn a_user_that_may_set_the_packet_filter_lends_that_to_the_orchestrator_alone()
+-> anyhow::Result<()> {
+    let world = World::start_with_net_admin(&["orchestrator.firewall=required"]).await?;
+    let ada = world.administrator().await?;
+    let id = ada.create_workspace(&json!({ "name": "Held" })).await?;
+    ada.until_state(&id, "running").await?;
+    for (role, expected) in [("gateway", false), ("web", false), ("orchestrator", true)] {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", world.pid_of(role)?))?;
+        for set in ["CapInh", "CapPrm", "CapEff", "CapAmb"] {
+            let line = status.lines().find_map(|line| line.strip_prefix(set));
+            let bits = line.expect(set).trim_start_matches(':').trim();
+            let may_filter = u64::from_str_radix(bits, 16)? & (1 << CAP_NET_ADMIN) != 0;
+            assert_eq!(may_filter, expected, "{role} {set} {bits}");
+        }
+    }
+    world.tear_down().await
+}
+
+#[tokio::test]
+async fn where_the_filter_is_required_and_cannot_be_set_no_workspace_starts() -> anyhow::Result<()>
+{
+    let world = World::start_unprivileged(&["orchestrator.firewall=required"]).await?;
+    let ada = world.administrator().await?;
+    for egress in ["open", "none"] {
+        let wish = json!({ "name": egress, "egress": egress });
+        let id = ada.create_workspace(&wish).await?;
+        ada.until_state(&id, "failed").await?;
+        let shown = ada.get(&format!("/api/workspaces/{id}")).await?.json()?;
+        assert_eq!(shown["failure"]["code"], "firewall_unavailable", "{shown}");
+        let message = shown["failure"]["message"].as_str().unwrap_or_default();
+        assert!(message.contains("CAP_NET_ADMIN"), "{message}");
+        let hint = shown["failure"]["hint"].as_str().unwrap_or_default();
+        assert!(hint.contains("kalpana doctor"), "{shown}");
+    }
     world.tear_down().await
 }
 

@@ -83,7 +83,9 @@ pub(crate) async fn logs(
     Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], body).into_response())
 }
 
-fn lines(body: Incoming) -> impl Stream<Item = Result<String, LinesCodecError>> + Send + Unpin {
+pub(super) fn lines(
+    body: Incoming,
+) -> impl Stream<Item = Result<String, LinesCodecError>> + Send + Unpin {
     let bytes = body.into_data_stream().map_err(io::Error::other);
     FramedRead::new(
         StreamReader::new(bytes),

@@ -252,6 +252,10 @@ fn hint(code: FailureCode) -> &'static str {
         FailureCode::NetworkExhausted => {
             "Stop a workspace you do not need, then start this one again."
         }
+        FailureCode::FirewallUnavailable => {
+            "Nothing ran. An administrator finds out with `kalpana doctor` what keeps the host's packet \
+             filter away; then start it again."
+        }
         FailureCode::IsolationMismatch => {
             "Nothing ran. An administrator should look at the container engine's version and log."
         }

@@ -182,6 +182,18 @@ fn rows() -> Vec<Row> {
         ),
         row(
             "GET",
+            "/api/workspaces/{id}/figures",
+            None,
+            [NOBODY, ABSENT, OK, OK, OK, SCOPE],
+        ),
+        row(
+            "GET",
+            "/api/workspaces/{id}/figures/live",
+            None,
+            [NOBODY, ABSENT, OK, OK, OK, SCOPE],
+        ),
+        row(
+            "GET",
             "/api/workspaces/{id}/activity",
             None,
             [NOBODY, ABSENT, OK, OK, OK, SCOPE],
@@ -522,8 +534,8 @@ async fn an_id_of_somebody_else_is_like_one_that_does_not_exist_on_every_call_th
         }
     }
     assert_eq!(
-        tried, 50,
-        "twenty-four calls on workspaces by two callers, one each on tokens and sessions"
+        tried, 54,
+        "twenty-six calls on workspaces by two callers, one each on tokens and sessions"
     );
     assert_eq!(
         site.orchestrator().calls().len(),

@@ -27,7 +27,7 @@ fn the_description_is_openapi_3_1_and_every_call_says_how_it_refuses() {
     let api = described();
     assert_eq!(api["openapi"], "3.1.0");
     let paths = api["paths"].as_object().unwrap();
-    assert_eq!(paths.len(), 39, "{:?}", paths.keys());
+    assert_eq!(paths.len(), 41, "{:?}", paths.keys());
     for (path, item) in paths {
         for (method, operation) in item.as_object().unwrap() {
             let refusal = &operation["responses"]["default"]["content"]["application/json"];

@@ -192,3 +192,46 @@ async fn logs_are_passed_through_line_by_line() {
         .await;
     assert_eq!(wrong.outcome(), (400, "invalid_request".to_owned()));
 }
+
+#[tokio::test]
+async fn figures_are_shown_and_streamed_as_events() {
+    let site = Site::start().await;
+    let root = site.administrator().await;
+    let id = site.workspace(&root, "w").await;
+    let sample = json!({
+        "at": "2026-01-02T03:04:05Z", "cpu_cores": 0.25, "memory_bytes": 1 << 30, "processes": 42,
+        "received_per_second": 1000, "sent_per_second": null, "read_per_second": 0,
+        "written_per_second": 0, "oom_kills": 0,
+    });
+    let now = json!({
+        "state": "running", "reason": null, "sample": sample,
+        "limits": {"cpu_cores": 1.0, "memory_bytes": 2_u64 << 30, "processes": 1024},
+    });
+    let answer = root.get(&format!("/api/workspaces/{id}/figures")).await;
+    assert_eq!(answer.status, 200);
+    let expected = json!({
+        "now": now, "resolution": 60, "history": [sample],
+        "limits": {"cpu_cores": null, "memory_bytes": null, "processes": null},
+    });
+    assert_eq!(answer.json(), expected);
+
+    let answer = root
+        .get(&format!("/api/workspaces/{id}/figures/live"))
+        .await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.header("content-type"), Some("text/event-stream"));
+    let text = String::from_utf8(answer.body.to_vec()).unwrap();
+    let events: Vec<(&str, Value)> = text
+        .split("\n\n")
+        .filter_map(|event| event.split_once('\n'))
+        .map(|(name, data)| {
+            let data = data.strip_prefix("data: ").unwrap();
+            (name, serde_json::from_str(data).unwrap())
+        })
+        .collect();
+    let stopped = json!({"state": "stopped", "reason": null, "limits": null, "sample": null});
+    assert_eq!(
+        events,
+        [("event: figures", now), ("event: figures", stopped)]
+    );
+}

@@ -12,6 +12,7 @@ export const keys = {
   workspace: (id: string) => ["workspace", id] as const,
   activity: (id: string, since: string) => ["activity", id, since] as const,
   work: (id: string) => ["work", id] as const,
+  figures: (id: string) => ["figures", id] as const,
   snapshots: (id: string) => ["snapshots", id] as const,
   lastKnown: (id: string) => ["last-known", id] as const,
   deletedWorkspaces: ["deleted-workspaces"] as const,

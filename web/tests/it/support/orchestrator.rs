@@ -19,6 +19,7 @@ use kalpana_domain::sleep::{IdleTime, SleepPolicy};
 use kalpana_domain::workspace::{Desired, Egress, Spec, Workspace, WorkspaceName};
 use kalpana_link::feed::{Publisher, State as Published};
 use kalpana_link::{InternalToken, Listener, PeerPolicy, server};
+use kalpana_protocol::figures::{Figures, Limits, Now, Sample};
 use kalpana_protocol::orchestrator::{
     Awake, AwakeKind, CreateWorkspace, Intent, InternalError, Progress, ProgressChange,
     SleepIntent, Snapshot, SnapshotState, Snapshots, TakeSnapshot, Wakefulness, Work,
@@ -91,6 +92,8 @@ impl Orchestrator {
             .route("/v1/workspaces/{id}/logs", get(log))
             .route("/v1/workspaces/{id}/sleep", post(set_sleep))
             .route("/v1/workspaces/{id}/work", get(work))
+            .route("/v1/workspaces/{id}/figures", get(figures))
+            .route("/v1/workspaces/{id}/figures/live", get(live_figures))
             .route("/v1/workspaces/{id}/wakefulness", get(wakefulness))
             .route(
                 "/v1/workspaces/{id}/snapshots",
@@ -301,6 +304,47 @@ async fn set_sleep(
     };
     let written = desk.store.update_workspace(&row, Some(event())).await;
     answer(&desk, &written.unwrap())
+}
+
+/// Everything uses the same.
+fn now() -> Now {
+    Now::Running {
+        limits: Limits {
+            cpu_cores: Some(1.0),
+            memory_bytes: Some(2 << 30),
+            processes: Some(1024),
+        },
+        sample: sample(),
+    }
+}
+
+fn sample() -> Sample {
+    Sample {
+        at: "2026-01-02T03:04:05Z".to_owned(),
+        cpu_cores: Some(0.25),
+        memory_bytes: 1 << 30,
+        processes: Some(42),
+        received_per_second: Some(1000),
+        sent_per_second: None,
+        read_per_second: Some(0),
+        written_per_second: Some(0),
+        oom_kills: 0,
+    }
+}
+
+async fn figures() -> Json<Figures> {
+    Json(Figures {
+        now: now(),
+        limits: Limits::default(),
+        resolution: 60,
+        history: vec![sample()],
+    })
+}
+
+/// Tells what there is, then that it was stopped, and ends.
+async fn live_figures() -> Body {
+    let lines = [now(), Now::Stopped].map(|now| serde_json::to_string(&now).unwrap());
+    Body::from(format!("{}\n{}\n", lines[0], lines[1]))
 }
 
 /// Nobody can look.

@@ -1,7 +1,7 @@
 "use client";
 
-import { Camera, ChevronLeft, MoreHorizontal, RotateCw, Square, SquareArrowOutUpRight } from "lucide-react";
-import { useRef, useState } from "react";
+import { Camera, ChevronLeft, Gauge, MoreHorizontal, RotateCw, Square, SquareArrowOutUpRight } from "lucide-react";
+import { useRef, useState, type RefObject } from "react";
 
 import { Mark } from "@/components/shell/logo";
 import { UserMenu } from "@/components/shell/user-menu";
@@ -11,6 +11,7 @@ import { Button } from "@/components/ui/button";
 import { DropdownMenu, DropdownMenuContent, DropdownMenuItem, DropdownMenuTrigger } from "@/components/ui/dropdown-menu";
 import { Skeleton } from "@/components/ui/skeleton";
 import { Tooltip } from "@/components/ui/tooltip";
+import { Resources } from "@/components/figures/resources";
 import { StopDialog } from "@/components/workspace/confirm-dialog";
 import { SleepDialog } from "@/components/workspace/sleep-dialog";
 import { SleepPopover } from "@/components/workspace/sleep-popover";
@@ -71,10 +72,18 @@ function BarState({ workspace, user }: { workspace: Workspace; user: User }) {
 function BarActions({ workspace, user, onReloadEditor }: WorkspaceBarProps) {
   const actions = useWorkspaceActions(workspace);
   const [isAsking, setIsAsking] = useState(false);
+  const [isAtResources, setIsAtResources] = useState(false);
+  const menu = useRef<HTMLButtonElement>(null);
   const stop = useRef<HTMLButtonElement>(null);
   const can = actionsFor(workspace, user);
   return (
     <>
+      <Resources
+        workspace={workspace}
+        isOpen={isAtResources}
+        onOpenChange={setIsAtResources}
+        returnFocus={can.snapshots ? () => menu.current?.focus() : undefined}
+      />
       {isOwner(workspace, user) && workspace.state !== "deleting" && <SharingDialog workspace={workspace} />}
       {onReloadEditor !== undefined && (
         <Tooltip label="Reload the editor">
@@ -112,7 +121,13 @@ function BarActions({ workspace, user, onReloadEditor }: WorkspaceBarProps) {
           <span className="max-sm:sr-only">Stop</span>
         </Button>
       )}
-      <BarMenu workspace={workspace} user={user} onReloadEditor={onReloadEditor} />
+      <BarMenu
+        workspace={workspace}
+        user={user}
+        onReloadEditor={onReloadEditor}
+        menu={menu}
+        onResources={() => setIsAtResources(true)}
+      />
       <StopDialog
         name={workspace.name}
         isOpen={isAsking}
@@ -125,10 +140,16 @@ function BarActions({ workspace, user, onReloadEditor }: WorkspaceBarProps) {
   );
 }
 
+interface BarMenuProps extends WorkspaceBarProps {
+  /** Its button. */
+  menu: RefObject<HTMLButtonElement | null>;
+  /** Opens what the workspace uses. */
+  onResources(): void;
+}
+
 /** What is asked for less often; on phones also what the bar has no room for. */
-function BarMenu({ workspace, user, onReloadEditor }: WorkspaceBarProps) {
+function BarMenu({ workspace, user, onReloadEditor, menu, onResources }: BarMenuProps) {
   const [isAtSnapshots, setIsAtSnapshots] = useState(false);
-  const menu = useRef<HTMLButtonElement>(null);
   const can = actionsFor(workspace, user);
   return (
     <>
@@ -160,6 +181,10 @@ function BarMenu({ workspace, user, onReloadEditor }: WorkspaceBarProps) {
                 </a>
               </DropdownMenuItem>
             )}
+            <DropdownMenuItem className="sm:hidden" onSelect={onResources}>
+              <Gauge aria-hidden="true" />
+              Resources
+            </DropdownMenuItem>
             <DropdownMenuItem onSelect={() => setIsAtSnapshots(true)}>
               <Camera aria-hidden="true" />
               Snapshots…

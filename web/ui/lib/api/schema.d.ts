@@ -1373,6 +1373,101 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/workspaces/{id}/figures": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Shows what a workspace uses, and used in each minute of the last day */
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    /** @description The workspace's id */
+                    id: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Figures"];
+                    };
+                };
+                /** @description Refused or failed */
+                default: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/workspaces/{id}/figures/live": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Streams what a workspace uses, every two seconds while it runs */
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    /** @description The workspace's id */
+                    id: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Server-sent events: `figures` with a FiguresNow for what is known, and for each reading that follows. */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "text/event-stream": components["schemas"]["FiguresNow"];
+                    };
+                };
+                /** @description Refused or failed */
+                default: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/workspaces/{id}/logs": {
         parameters: {
             query?: never;
@@ -2416,6 +2511,105 @@ export interface components {
             /** @description What happened. May quote what a program in the container said: to be shown as text. */
             message: string;
         };
+        /** @description What a workspace uses, and what it used in the last day. */
+        Figures: {
+            /** @description A sample for each of the last 1,440 minutes that it was running in, newest last. */
+            history: components["schemas"]["FiguresSample"][];
+            /** @description What it may use; of one that does not run, what it might when it last ran. */
+            limits: components["schemas"]["FiguresLimits"];
+            /** @description What it uses at this moment. */
+            now: components["schemas"]["FiguresNow"];
+            /**
+             * Format: int32
+             * @description Seconds from one sample of the history to the next.
+             */
+            resolution: number;
+        };
+        /** @description What a workspace may use. What is null has no limit. */
+        FiguresLimits: {
+            /**
+             * Format: double
+             * @description CPU seconds in each second.
+             */
+            cpu_cores?: number | null;
+            /**
+             * Format: int64
+             * @description Bytes of memory.
+             */
+            memory_bytes?: number | null;
+            /**
+             * Format: int64
+             * @description Processes and threads.
+             */
+            processes?: number | null;
+        };
+        /** @description What a workspace uses at this moment. */
+        FiguresNow: {
+            limits?: components["schemas"]["FiguresLimits"] | null;
+            reason?: components["schemas"]["FiguresUnavailable"] | null;
+            sample?: components["schemas"]["FiguresSample"] | null;
+            /** @description Whether there are figures, and of what. */
+            state: components["schemas"]["FiguresState"];
+        };
+        /** @description What a workspace used. What is null could not be told. */
+        FiguresSample: {
+            /**
+             * Format: date-time
+             * @description When it was read.
+             */
+            at: string;
+            /**
+             * Format: double
+             * @description CPU seconds in each second since the reading before.
+             */
+            cpu_cores?: number | null;
+            /**
+             * Format: int64
+             * @description Bytes of memory, without files that are merely cached.
+             */
+            memory_bytes: number;
+            /**
+             * Format: int64
+             * @description Processes that the kernel ended since the workspace was started, because memory was used up.
+             */
+            oom_kills: number;
+            /**
+             * Format: int64
+             * @description Processes and threads.
+             */
+            processes?: number | null;
+            /**
+             * Format: int64
+             * @description Bytes in a second from disks.
+             */
+            read_per_second?: number | null;
+            /**
+             * Format: int64
+             * @description Bytes in a second from the network.
+             */
+            received_per_second?: number | null;
+            /**
+             * Format: int64
+             * @description Bytes in a second to the network.
+             */
+            sent_per_second?: number | null;
+            /**
+             * Format: int64
+             * @description Bytes in a second to disks.
+             */
+            written_per_second?: number | null;
+        };
+        /**
+         * @description Whether a workspace runs, is asleep, or does not run; or runs and cannot be read.
+         * @enum {string}
+         */
+        FiguresState: "running" | "paused" | "stopped" | "unavailable";
+        /**
+         * @description Why there are no figures: the container engine does not answer, the container is on another host, the
+         *     control groups may not be read, or say what is not understood.
+         * @enum {string}
+         */
+        FiguresUnavailable: "engine_away" | "elsewhere" | "forbidden" | "unreadable";
         /** @description That the API answers, and whether what it needs does. */
         Health: {
             /**
